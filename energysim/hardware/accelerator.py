@@ -1,0 +1,146 @@
+"""The nouns of hardware: facts only, outer to inner. Prices live in the `EnergyTable`."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from math import prod
+from types import MappingProxyType
+
+TIERS = ("measured", "published", "table", "default")
+"""How far a price can be trusted, best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A storage level. `capacity_bits` None is unbounded; `partitions` gives a role its own capacity.
+
+    `keeps`: roles held here whenever the mapping marks them; a role that is not kept passes by. `bypassable`: kept
+    roles that a mapping may also send past. `codings`: role to the encoding in which it rests here.
+    `read_bits_per_cycle`/`write_bits_per_cycle` are per instance, None is unlimited; one shared port when
+    `shared_port`. `word_bits` is the width of one access.
+    """
+
+    name: str
+    capacity_bits: int | None
+    keeps: frozenset[str]
+    word_bits: int
+    partitions: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    bypassable: frozenset[str] = frozenset()
+    read_bits_per_cycle: float | None = None
+    write_bits_per_cycle: float | None = None
+    shared_port: bool = True
+    codings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One direction of an array: `size` instances; `dims` may be spread on it (None: any)."""
+
+    name: str
+    size: int
+    dims: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """A fan-out between the level above and the levels below.
+
+    `multicast`: roles of which one parent read serves all instances that need the word at the same moment.
+    `forwarding`: roles that instances also pass on: a word that another one held one step before is not read again.
+    `reduction`: whether instances that add into one output are summed on the way, so the parent is written once.
+    """
+
+    name: str
+    axes: tuple[Axis, ...]
+    multicast: frozenset[str] = frozenset({"weight", "input"})
+    forwarding: frozenset[str] = frozenset()
+    reduction: bool = True
+
+    @property
+    def fan_out(self) -> int:
+        """Instances below, for each one above."""
+        return prod(axis.size for axis in self.axes)
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """The unit at the end: one operation per cycle and instance. `gates`: tensors whose zeros suppress the operation.
+
+    Gating saves energy only: a MAC whose gated operand is zero is not done, and no operand is read for it.
+    `bits`: the widest operand it takes (None: any).
+    """
+
+    name: str = "mac"
+    gates: frozenset[str] = frozenset()
+    bits: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerator:
+    """A hierarchy, outermost first: `levels` are memories and arrays, then `compute`.
+
+    `clock_hz` is the clock that `latency_cycles` and all bits_per_cycle refer to.
+    """
+
+    name: str
+    source: str
+    levels: tuple[Memory | Array, ...]
+    compute: Compute
+    clock_hz: float
+    technology_nm: float | None = None
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        """Storage levels, outermost first."""
+        return tuple(level for level in self.levels if isinstance(level, Memory))
+
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """Fan-outs, outermost first."""
+        return tuple(level for level in self.levels if isinstance(level, Array))
+
+    def instances(self, name: str) -> int:
+        """How many instances of a level (or of the compute unit) there are."""
+        total = 1
+        for level in self.levels:
+            if level.name == name:
+                return total
+            if isinstance(level, Array):
+                total *= level.fan_out
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """pJ for one `action`: per access of `width_bits`, or per operation when `width_bits` is None."""
+
+    pj: float
+    source: str
+    tier: str
+    width_bits: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyTable:
+    """Prices by (component, action, role); role "*" prices every role without its own. Idle power is in watts.
+
+    Actions: memories `read`, `write`; arrays `transfer`; compute `mac`, `op`, `gated`.
+    """
+
+    prices: Mapping[tuple[str, str, str], Price]
+    idle_power_w: float = 0.0
+    idle_power_source: str = ""
+    idle_power_tier: str = "default"
+
+    def price(self, component: str, action: str, role: str) -> Price | None:
+        """The price of an action for a role, or None when the table has none."""
+        return self.prices.get((component, action, role)) or self.prices.get((component, action, "*"))
+
+    def scaled(self, factor: float) -> "EnergyTable":
+        """The same table with every price multiplied, idle power included."""
+        scaled = {key: Price(p.pj * factor, p.source, p.tier, p.width_bits) for key, p in self.prices.items()}
+        return EnergyTable(scaled, self.idle_power_w * factor, self.idle_power_source, self.idle_power_tier)
+
+
+def level_names(levels: Iterable[Memory | Array]) -> tuple[str, ...]:
+    """Names of levels, in order."""
+    return tuple(level.name for level in levels)

@@ -1,0 +1,203 @@
+"""The noun of all work: a `Layer` is an affine loop nest over named dims that touches tensors."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import gcd, prod
+from types import MappingProxyType
+
+from energysim.errors import InputError
+
+DIMS = ("N", "G", "M", "C", "P", "Q", "R", "S")
+"""Dim names, in the order in which they are always listed (GLOSSARY says what each one is)."""
+
+ROLES = ("weight", "input", "output")
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """One index of a tensor as an affine sum of dims: `H = 2*P + R` is `Rank("H", (("P", 2), ("R", 1)))`."""
+
+    name: str
+    terms: tuple[tuple[str, int], ...]
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """The dims that move this index."""
+        return tuple(dim for dim, _ in self.terms)
+
+    def touched(self, tile: Mapping[str, int]) -> int:
+        """How many distinct positions of this index a tile of the given dim sizes touches.
+
+        For `u*p + d*r` with g = gcd(u, d) two points collide when p differs by d/g and r by u/g, so
+        `p*r - max(0, p - d/g) * max(0, r - u/g)` are distinct; strides beyond the kernel leave gaps.
+        """
+        if len(self.terms) == 1:
+            return tile[self.terms[0][0]]
+        if len(self.terms) == 2:
+            (a, u), (b, d) = self.terms
+            p, r, g = tile[a], tile[b], gcd(u, d)
+            return p * r - max(0, p - d // g) * max(0, r - u // g)
+        positions = 1
+        for dim, coefficient in self.terms:
+            grown = 0
+            for i in range(tile[dim]):
+                grown |= positions << (i * coefficient)
+            positions = grown
+        return positions.bit_count()
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """What a layer reads or writes: a role, affine ranks, bits per element, density, encoding.
+
+    `density` is the share of non-zero elements (0..1]; `encoding` names how it is coded where it rests.
+    `partial_bits` is the width of a partial sum (outputs only; 0 means the same as `bits`).
+    `parameters` is how many trained numbers it holds (0 for activations; biases are counted by the layer).
+    """
+
+    name: str
+    role: str
+    ranks: tuple[Rank, ...]
+    bits: int = 16
+    density: float = 1.0
+    encoding: str = "dense"
+    partial_bits: int = 0
+
+    @property
+    def dims(self) -> frozenset[str]:
+        """The dims relevant to this tensor; all others reuse it."""
+        return frozenset(dim for rank in self.ranks for dim in rank.dims)
+
+    def elements(self, tile: Mapping[str, int]) -> int:
+        """Distinct elements touched by a tile of the given dim sizes."""
+        return prod(rank.touched(tile) for rank in self.ranks)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One affine loop nest: at each point of `dims` the unit does one `unit` operation on the tensors.
+
+    `unit` is "mac" (multiply and accumulate) or "op" (`ops_per_point` plain operations: compare, add, ...).
+    `parameters` counts trained numbers, biases and unfolded scales included. `fused` names the nodes that
+    run inside this layer for free (activation, folded BatchNorm). Raises InputError on dims below 1, a dim
+    that no tensor or loop knows, or a dim in two ranks of one tensor.
+    """
+
+    name: str
+    op: str
+    dims: Mapping[str, int]
+    tensors: tuple[Tensor, ...]
+    unit: str = "mac"
+    ops_per_point: int = 1
+    parameters: int = 0
+    fused: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for dim, size in self.dims.items():
+            if dim not in DIMS:
+                raise InputError(f"layer '{self.name}': unknown dim '{dim}'; known: {', '.join(DIMS)}")
+            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+                raise InputError(f"layer '{self.name}': dim {dim} is {size}; it must be an integer of at least 1")
+        if self.unit not in ("mac", "op"):
+            raise InputError(f"layer '{self.name}': unit is '{self.unit}'; it must be 'mac' or 'op'")
+        if [t.role for t in self.tensors].count("output") != 1:
+            raise InputError(f"layer '{self.name}': needs exactly one tensor with role 'output'")
+        if len({t.name for t in self.tensors}) != len(self.tensors):
+            raise InputError(f"layer '{self.name}': two tensors have the same name")
+        for tensor in self.tensors:
+            used = [dim for rank in tensor.ranks for dim in rank.dims]
+            if len(set(used)) != len(used):
+                raise InputError(f"layer '{self.name}': tensor '{tensor.name}' uses a dim in two places")
+            for dim in used:
+                if dim not in self.dims:
+                    raise InputError(f"layer '{self.name}': tensor '{tensor.name}' uses dim {dim}, which has no size")
+            if tensor.role not in ROLES:
+                raise InputError(f"layer '{self.name}': tensor '{tensor.name}' has unknown role '{tensor.role}'")
+            if not 1 <= tensor.bits <= 64 or not 0 <= tensor.partial_bits <= 128:
+                raise InputError(f"layer '{self.name}': tensor '{tensor.name}' has {tensor.bits} bits; 1 to 64 allowed")
+            if not 0.0 <= tensor.density <= 1.0:
+                raise InputError(f"layer '{self.name}': tensor '{tensor.name}' has density {tensor.density}, not 0..1")
+        ordered = {dim: self.dims.get(dim, 1) for dim in DIMS}
+        object.__setattr__(self, "dims", MappingProxyType(ordered))
+
+    @property
+    def points(self) -> int:
+        """Points of the loop nest."""
+        return prod(self.dims.values())
+
+    @property
+    def macs(self) -> int:
+        """Dense multiply-accumulates, padding included; 0 for layers of plain operations."""
+        return self.points if self.unit == "mac" else 0
+
+    @property
+    def ops(self) -> int:
+        """Plain operations (compare, add, ...); 0 for layers of MACs."""
+        return self.points * self.ops_per_point if self.unit == "op" else 0
+
+    @property
+    def output(self) -> Tensor:
+        """The one output tensor."""
+        return next(t for t in self.tensors if t.role == "output")
+
+    @property
+    def reduction_dims(self) -> frozenset[str]:
+        """Dims summed over: those the output does not have."""
+        return frozenset(self.dims) - self.output.dims
+
+    def tensor(self, role: str) -> Tensor | None:
+        """The first tensor of a role, or None."""
+        return next((t for t in self.tensors if t.role == role), None)
+
+    @property
+    def compulsory_bits(self) -> int:
+        """Every element once: each input and weight read, each output written, at dense bits."""
+        return sum(t.elements(self.dims) * t.bits for t in self.tensors)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        fields = (self.name, self.op, dict(self.dims), self.tensors, self.unit, self.ops_per_point)
+        return (Layer, (*fields, self.parameters, self.fused))
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.op, tuple(self.dims.items()), self.tensors))
+
+
+def _convolution_ranks(stride: int, dilation: int, position: str, kernel: str, name: str) -> Rank:
+    return Rank(name, ((position, stride), (kernel, dilation)))
+
+
+def convolution(
+    name: str,
+    *,
+    n: int = 1,
+    g: int = 1,
+    m: int,
+    c: int,
+    p: int,
+    q: int,
+    r: int = 1,
+    s: int = 1,
+    stride: tuple[int, int] = (1, 1),
+    dilation: tuple[int, int] = (1, 1),
+    transposed: bool = False,
+    bias: bool = False,
+    op: str = "convolution",
+    fused: tuple[str, ...] = (),
+) -> Layer:
+    """A convolution (grouped when g > 1; m and c are per group) as a layer; a linear layer has p=q=r=s=1.
+
+    Transposed: P and Q run over the *input*, and the output index is `stride*P + dilation*R`.
+    """
+    window = (
+        _convolution_ranks(stride[0], dilation[0], "P", "R", "H"),
+        _convolution_ranks(stride[1], dilation[1], "Q", "S", "W"),
+    )
+    plain = (Rank("P", (("P", 1),)), Rank("Q", (("Q", 1),)))
+    one = {d: Rank(d, ((d, 1),)) for d in DIMS}
+    inner, outer = (plain, window) if transposed else (window, plain)
+    weight = Tensor("weight", "weight", tuple(one[d] for d in "GMCRS"))
+    activation = Tensor("input", "input", (one["N"], one["G"], one["C"], *inner))
+    output = Tensor("output", "output", (one["N"], one["G"], one["M"], *outer))
+    dims = {"N": n, "G": g, "M": m, "C": c, "P": p, "Q": q, "R": r, "S": s}
+    parameters = g * m * c * r * s + (g * m if bias else 0)
+    return Layer(name, op, dims, (weight, activation, output), parameters=parameters, fused=fused)

@@ -31,7 +31,7 @@ class Mapping:
     """One ordered nest, outermost first.
 
     A dim of size D split into loops of bounds b1..bk (outermost first) visits the coordinates
-    x = sum of index_j * stride_j, stride_j = product of the bounds inside j; x >= D is skipped: last tiles may be partial.
+    x = sum of index_j * stride_j, stride_j = product of the bounds inside j; x >= D is skipped (partial last tiles).
     """
 
     nest: tuple[Loop | Storage, ...]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """`elements` activations written by layer `source` and read by layer `target` (concatenation: one edge per part)."""
+    """`elements` activations written by layer `source` and read by `target` (concatenation: one edge per part)."""
 
     source: str
     target: str

@@ -1,7 +1,23 @@
-"""The noun `Counts`: exact integers of what happens, keyed by (component, action, tensor)."""
+"""The noun `Counts`, and its closed form: the integers of `replay` without running the nest, for many mappings at once.
 
+Arrivals at a buffer = words needed over all steps - words kept from the step before. Words needed factorise over ranks
+at every step; so do words kept at each kind of step (which loop has just advanced). `positions` has the sums of one
+rank; here they are multiplied, rank by rank, and added over the loops that can advance.
+"""
+
+from collections.abc import Callable, Iterator
 from collections.abc import Mapping as Map
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from energysim.hardware.accelerator import Accelerator, Array
+from energysim.mapping.nest import Loop, Mapping, Storage, check
+from energysim.mapping.positions import FREE, INSIDE, OWN, PASSED, RESET, SHARED, Dim, held_and_kept, visited
+from energysim.workload.layer import DIMS, Layer, Tensor
 
 PARTIAL = "partial_sum"
 """The name under which outputs whose reduction is not complete are counted."""
@@ -10,6 +26,8 @@ UNIT = "compute"
 """The tensor name under which operations of the compute unit are counted."""
 
 Key = tuple[str, str, str]
+Integers = NDArray[Any]
+"""int64, or Python integers where int64 could overflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +42,249 @@ class Counts:
 
     values: Map[Key, int]
     steps: int
+
+
+def count(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Counts:
+    """Exact counts of one mapping; equal to `replay` integer for integer. Raises MappingError when it is not legal."""
+    check(layer, accelerator, mapping)
+    bounds = np.array([[loop.bound for loop in mapping.loops]], dtype=object).reshape(1, len(mapping.loops))
+    values, steps = count_many(layer, accelerator, mapping.nest, bounds)
+    return Counts({key: int(n[0]) for key, n in sorted(values.items()) if n[0]}, int(steps[0]))
+
+
+def count_many(
+    layer: Layer, accelerator: Accelerator, nest: tuple[Loop | Storage, ...], bounds: Integers, chunk: int = 1 << 14
+) -> tuple[dict[Key, Integers], Integers]:
+    """Counts and steps of many legal mappings that share a nest; row i of `bounds` (n, loops) replaces its bounds.
+
+    Bounds of dtype object are counted in Python integers, all others in int64. Legality is not checked.
+    """
+    batch = _Batch(layer, accelerator, nest, bounds)
+    parts = [_count_rows(batch, slice(i, i + chunk)) for i in range(0, max(1, len(bounds)), chunk)]
+    values = {key: np.concatenate([part[key] for part, _ in parts]) for key in parts[0][0]}
+    return values, np.concatenate([steps for _, steps in parts])
+
+
+Parts = dict[int, int]
+"""Loop number to its part (see `positions`)."""
+
+
+class _Batch:
+    """Mappings of one nest: which loops each dim has, and which rows share the bounds of a dim or rank."""
+
+    def __init__(self, layer: Layer, accelerator: Accelerator, nest: tuple[Loop | Storage, ...], bounds: Integers):
+        self.layer, self.accelerator, self.nest, self.bounds = layer, accelerator, nest, bounds
+        self.positions = [i for i, item in enumerate(nest) if isinstance(item, Loop)]
+        self.loops = [item for item in nest if isinstance(item, Loop)]
+        self.active = [k for k in range(len(self.loops)) if bool((bounds[:, k] > 1).any())]
+        self.of_dim = {d: [k for k in self.active if self.loops[k].dim == d] for d in DIMS}
+        self.arrays = {array.name: array for array in accelerator.arrays}
+        self.array_of = {k: str(x.axis).rsplit(".", 1)[0] for k, x in enumerate(self.loops) if x.axis is not None}
+        self.number = object if bounds.dtype == object else np.int64
+        self._rows: dict[tuple[str, ...], tuple[Integers, Integers]] = {}
+        self._tables: dict[Any, Integers] = {}
+
+    def rows(self, dims: tuple[str, ...]) -> tuple[Integers, Integers]:
+        """Distinct rows of bounds over the loops of some dims, and for every mapping which of them it has."""
+        if dims not in self._rows:
+            columns = [k for d in dims for k in self.of_dim[d]]
+            which = np.zeros(len(self.bounds), dtype=np.int64)
+            first = np.zeros(1, dtype=np.int64)
+            for k in columns:
+                column = self.bounds[:, k].astype(np.int64)
+                which, first = _distinct(which * (int(column.max(initial=0)) + 1) + column)
+            self._rows[dims] = self.bounds[first][:, columns], which
+        return self._rows[dims]
+
+    def table(
+        self, function: Callable[[tuple[Dim, ...]], tuple[int, int]], terms: tuple[tuple[str, int], ...], parts: Parts
+    ) -> tuple[Integers, Integers]:
+        """The two sums of a rank for each distinct row of its bounds: arrays of shape (distinct,)."""
+        dims = tuple(dim for dim, _ in terms)
+        columns = [k for d in dims for k in self.of_dim[d]]
+        key = (function, terms, tuple(parts[k] for k in columns))
+        if key not in self._tables:
+            distinct, _ = self.rows(dims)
+            sums = []
+            for row in distinct.tolist():
+                bound = dict(zip(columns, row, strict=True))
+                rank = tuple(
+                    (c, self.layer.dims[d], _merged([(bound[k], parts[k]) for k in self.of_dim[d]])) for d, c in terms
+                )
+                sums.append(function(rank))
+            self._tables[key] = np.array(sums, dtype=self.number).reshape(-1, 2)
+        table = self._tables[key]
+        return table[:, 0], table[:, 1]
+
+    def groups(self, tensor: Tensor) -> list[tuple[tuple[str, int], ...]]:
+        """The ranks of a tensor as terms, and each dim it does not have as a rank of coefficient 0."""
+        own = [tuple(rank.terms) for rank in tensor.ranks]
+        return own + [((d, 0),) for d in DIMS if d not in tensor.dims and self.of_dim[d]]
+
+
+def _distinct(codes: Integers) -> tuple[Integers, Integers]:
+    """Numbers 0.. for equal codes, and the first row of each; by a table where that is cheaper than sorting."""
+    top = int(codes.max(initial=0)) + 1
+    if top > 8 * len(codes) + 1024:
+        _, first, which = np.unique(codes, return_index=True, return_inverse=True)
+        return which.reshape(-1), first
+    seen = np.full(top, -1, dtype=np.int64)
+    seen[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
+    present = np.flatnonzero(seen >= 0)
+    number = np.zeros(top, dtype=np.int64)
+    number[present] = np.arange(len(present))
+    return number[codes], seen[present]
+
+
+def _merged(loops: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Loops without those of bound 1, neighbours of the same part joined (OWN stays alone)."""
+    merged: list[tuple[int, int]] = []
+    for bound, part in loops:
+        if bound == 1 and part != OWN:
+            continue
+        if merged and merged[-1][1] == part != OWN:
+            merged[-1] = (merged[-1][0] * bound, part)
+        else:
+            merged.append((bound, part))
+    return tuple(merged)
+
+
+@dataclass(frozen=True)
+class _Boundary:
+    """A tensor between the memory marked at nest position `parent` and the one at `child` (the end: compute unit)."""
+
+    batch: _Batch
+    rows: slice
+    tensor: Tensor
+    parent: int
+    child: int
+
+    @cached_property
+    def cache(self) -> dict[Any, Integers]:
+        """Arrivals already counted, by the parts of the spatial loops."""
+        return {}
+
+    @property
+    def crossed(self) -> list[str]:
+        """Arrays between parent and child, outer to inner."""
+        names = [level.name for level in self.batch.accelerator.levels]
+        first = names.index(self.memory(self.parent) or "")
+        inner = self.memory(self.child)
+        last = names.index(inner) if inner else len(names)
+        return [name for name in self.batch.arrays if first < names.index(name) < last]
+
+    def memory(self, position: int) -> str | None:
+        """The memory marked at a nest position, None at the end."""
+        item = self.batch.nest[position : position + 1]
+        return item[0].memory if item and isinstance(item[0], Storage) else None
+
+    def part(self, k: int, alone: list[str]) -> int:
+        """The part of a spatial loop: inside the child, counted for each instance, shared or passed on."""
+        position, name = self.batch.positions[k], self.batch.array_of[k]
+        if position > self.child:
+            return INSIDE
+        if position < self.parent or name in alone:
+            return FREE
+        return _sharing(self.batch.arrays[name], self.tensor.role)
+
+    def product(self, parts: Parts, which: int) -> Integers:
+        """Product over ranks of one of the two sums (0 needed, 1 kept), for each mapping of these rows."""
+        total: Integers | None = None
+        for terms in self.batch.groups(self.tensor):
+            table = self.batch.table(held_and_kept, terms, parts)[which]
+            if not table.any():
+                return np.zeros(len(self.batch.bounds[self.rows]), dtype=self.batch.number)
+            factor = table[self.batch.rows(tuple(dim for dim, _ in terms))[1][self.rows]]
+            total = factor if total is None else total * factor
+        if total is None:
+            return np.ones(len(self.batch.bounds[self.rows]), dtype=self.batch.number)
+        return total
+
+    def arrivals(self, alone: list[str]) -> Integers:
+        """Words taken up, one for each group of instances that share it; along `alone` arrays nothing is shared."""
+        batch = self.batch
+        space = {k: self.part(k, alone) for k in batch.active if k in batch.array_of}
+        key = tuple(space.values())
+        if key in self.cache:
+            return self.cache[key]
+        time = [k for k in batch.active if k not in batch.array_of and batch.positions[k] < self.child]
+        inside = {k: INSIDE for k in batch.active if k not in batch.array_of and batch.positions[k] > self.child}
+        total = self.product(space | inside | dict.fromkeys(time, FREE), 0)
+        if self.child < len(batch.nest):
+            for i, k in enumerate(time):
+                parts = space | inside | {j: FREE if n < i else RESET for n, j in enumerate(time)} | {k: OWN}
+                total = total - self.product(parts, 1)
+        self.cache[key] = total
+        return total
+
+    def visits(self, inside: int) -> tuple[Integers, Integers]:
+        """Pairs of instance and output touched, and outputs that one instance does alone (loops outside `inside`)."""
+        parts = {
+            k: FREE if k in self.batch.array_of and self.batch.positions[k] < inside else INSIDE
+            for k in self.batch.active
+        }
+        pairs = once = np.ones(len(self.batch.bounds[self.rows]), dtype=self.batch.number)
+        for terms in self.batch.groups(self.tensor):
+            index = self.batch.rows(tuple(dim for dim, _ in terms))[1][self.rows]
+            table = self.batch.table(visited, terms, parts)
+            pairs, once = pairs * table[0][index], once * table[1][index]
+        return pairs, once
+
+    def counts(self) -> Iterator[tuple[Key, Integers]]:
+        """Everything that crosses, by key."""
+        outer, inner = self.memory(self.parent) or "", self.memory(self.child)
+        name, crossed, shared = self.tensor.name, self.crossed, self.arrivals([])
+        if self.tensor.role != "output":
+            yield (outer, "read", name), shared
+            for n, array in enumerate(crossed):
+                yield (array, "transfer", name), self.arrivals(crossed[: n + 1])
+            if inner is not None:
+                yield (inner, "fill", name), self.arrivals(crossed)
+            return
+        pairs, done = self.visits(self.parent)
+        back = shared - pairs
+        yield (outer, "write", name), done
+        yield (outer, "write", PARTIAL), shared - done
+        yield (outer, "read", PARTIAL), back
+        spread = [(self.batch.positions[k], array) for k, array in self.batch.array_of.items()]
+        for n, array in enumerate(crossed):
+            last = max((i for i, a in spread if i < self.parent or a in crossed[: n + 1]), default=-1)
+            up, done = self.arrivals(crossed[: n + 1]), self.visits(last + 1)[1]
+            yield (array, "transfer", name), done
+            yield (array, "transfer", PARTIAL), up - done + back
+        if inner is not None:
+            up, done = self.arrivals(crossed), self.visits(self.child)[1]
+            yield (inner, "drain", name), done
+            yield (inner, "drain", PARTIAL), up - done
+            yield (inner, "fill", PARTIAL), back
+
+
+def _sharing(array: Array, role: str) -> int:
+    if role == "output":
+        return SHARED if array.reduction else FREE
+    if role in array.forwarding:
+        return PASSED
+    return SHARED if role in array.multicast else FREE
+
+
+def _count_rows(batch: _Batch, rows: slice) -> tuple[dict[Key, Integers], Integers]:
+    """Counts and steps of a slice of the batch."""
+    values: dict[Key, Integers] = {}
+    for tensor in batch.layer.tensors:
+        marks = [i for i, item in enumerate(batch.nest) if isinstance(item, Storage) and item.tensor == tensor.name]
+        for parent, child in zip(marks, [*marks[1:], len(batch.nest)], strict=True):
+            for key, n in _Boundary(batch, rows, tensor, parent, child).counts():
+                values[key] = values[key] + n if key in values else n
+    size = len(batch.bounds[rows])
+    steps: Integers = np.ones(size, dtype=batch.number)
+    parts = {k: INSIDE if k in batch.array_of else FREE for k in batch.active}
+    for d in DIMS:
+        if batch.of_dim[d]:
+            steps = steps * batch.table(held_and_kept, ((d, 0),), parts)[0][batch.rows((d,))[1][rows]]
+    layer = batch.layer
+    work = layer.macs + layer.ops
+    values[batch.accelerator.compute.name, layer.unit, UNIT] = np.full(size, work, dtype=batch.number)
+    return values, steps
+
+
+__all__ = ["PARTIAL", "UNIT", "Counts", "Integers", "Key", "count", "count_many"]

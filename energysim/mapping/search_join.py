@@ -47,7 +47,11 @@ class Best:
 
 @dataclass(frozen=True)
 class Level:
-    """All tiles of a level with all spatial factors above them, sorted by tile; `key` bounds their own boundaries."""
+    """All tiles of a level with all spatial factors above them, sorted by tile, and what lies ahead of them.
+
+    `key` (kinds, rows) bounds the rows' own boundaries and `ahead`, which is the least cost of anything further out,
+    for every tile; `to_go` (kinds, tiles) is the least key of a tile by kind of the innermost loop above it.
+    """
 
     rows: Rows
     key: Numbers
@@ -67,20 +71,23 @@ def levels(bounds: Bounds) -> list[Level]:
         tile, spatial, whole = chains(lattice, fits, problem.spreads[level], problem.allowed(level))
         order = np.argsort(tile, kind="stable")
         rows = Rows(level, tile, spatial, whole).take(order)
-        key = bounds.edge(rows) + ahead[rows.whole]
+        key = bounds.open_edge(rows) + ahead[rows.whole]
         start = np.searchsorted(rows.tile, np.arange(lattice.size + 1))
-        to_go = np.full(lattice.size, np.inf)
+        to_go = np.full((len(bounds.kinds), lattice.size), np.inf)
         filled = np.flatnonzero(np.diff(start))
         if len(filled):
-            to_go[filled] = np.minimum.reduceat(key, start[filled])
+            to_go[:, filled] = np.minimum.reduceat(key, start[filled], axis=1)
         found.append(Level(rows, key, start, ahead, to_go))
-        ahead = lattice.least_over_multiples(to_go)
+        ahead = lattice.least_over_multiples(to_go.min(axis=0))
     return found
 
 
 @dataclass(frozen=True)
 class Partial:
-    """Partial chains: `sunk` bounds what is decided, `key` the whole; `tiles` and `spatial` from the inside outward."""
+    """Partial chains: `tiles`, `spatial` and their products `wholes` from the inside outward.
+
+    `sunk` (kinds, rows) bounds what is decided, by kind of the next loop outward; `key` (rows) the whole chain.
+    """
 
     sunk: Numbers
     key: Numbers
@@ -96,7 +103,7 @@ class Partial:
     def take(self, which: Numbers) -> "Partial":
         """Some of the rows."""
         return Partial(
-            self.sunk[which],
+            self.sunk[:, which],
             self.key[which],
             tuple(t[which] for t in self.tiles),
             tuple(tuple(s[which] for s in gap) for gap in self.spatial),
@@ -110,8 +117,8 @@ def join(bounds: Bounds, tables: list[Level], best: Best, limits: Limits) -> Non
     table = tables[-1]
     constant = bounds.constant_pj
     partial = Partial(
-        np.full(len(table.rows.tile), constant),
-        table.key + constant,
+        np.full(table.key.shape, constant) + bounds.fixed(table.rows),
+        table.key.min(axis=0) + constant,
         (table.rows.tile,),
         (table.rows.spatial,),
         (table.rows.whole,),
@@ -120,7 +127,7 @@ def join(bounds: Bounds, tables: list[Level], best: Best, limits: Limits) -> Non
         partial = _cut(partial, best, limits.partial)
         partial = _outward(bounds, tables, level, partial, best, limits.pairs)
         if level > 1:
-            partial = _spread(tables[level - 2], partial, best, limits)
+            partial = _spread(bounds, tables[level - 2], partial, best, limits)
     partial = _cut(partial, best, limits.nests)
     _finish(bounds, partial, best)
 
@@ -144,11 +151,12 @@ def _outward(
     if level > 1:
         to_go = tables[level - 2].to_go
     else:
-        to_go = np.where(np.arange(lattice.size) == lattice.size - 1, 0.0, np.inf)
+        to_go = np.where(np.arange(lattice.size) == lattice.size - 1, 0.0, np.inf)[None, :]
+    least = to_go.min(axis=0)
     inner = partial.key - ahead[partial.whole]
-    outer = np.flatnonzero(to_go < best.limit - inner.min(initial=np.inf))
-    outer = outer[np.argsort(to_go[outer], kind="stable")]
-    reach = np.searchsorted(to_go[outer], best.limit - inner, side="left")
+    outer = np.flatnonzero(least < best.limit - inner.min(initial=np.inf))
+    outer = outer[np.argsort(least[outer], kind="stable")]
+    reach = np.searchsorted(least[outer], best.limit - inner, side="left")
     total = np.cumsum(reach)
     rows = int(np.searchsorted(total, most, side="right"))
     if rows < len(reach):
@@ -160,7 +168,7 @@ def _outward(
         here = np.arange(i, min(i + step, rows, len(reach)))
         width = int(reach[here].max(initial=0))
         good = lattice.multiples(partial.whole[here][:, None], outer[:width][None, :])
-        good &= inner[here][:, None] + to_go[outer[:width]][None, :] < best.limit
+        good &= inner[here][:, None] + least[outer[:width]][None, :] < best.limit
         one, other = np.nonzero(good)
         ones.append(here[one])
         others.append(outer[other])
@@ -168,11 +176,11 @@ def _outward(
     other = np.concatenate(others) if others else np.zeros(0, dtype=np.int64)
     found = partial.take(one)
     now = Rows(level, found.tiles[-1], found.spatial[-1], found.whole)
-    sunk = found.sunk + bounds.edge(now, other)
-    return Partial(sunk, sunk + to_go[other], (*found.tiles, other), found.spatial, (*found.wholes, other))
+    sunk = (found.sunk[:, None, :] + bounds.edge(now, other)).min(axis=0)
+    return Partial(sunk, (sunk + to_go[:, other]).min(axis=0), (*found.tiles, other), found.spatial, (*found.wholes, other))
 
 
-def _spread(table: Level, partial: Partial, best: Best, limits: Limits) -> Partial:
+def _spread(bounds: Bounds, table: Level, partial: Partial, best: Best, limits: Limits) -> Partial:
     """Adds the spatial factors of the arrays outside a memory."""
     partial = _cut(partial, best, limits.partial)
     tile = partial.whole
@@ -184,15 +192,17 @@ def _spread(table: Level, partial: Partial, best: Best, limits: Limits) -> Parti
     one = np.repeat(np.arange(len(tile)), counts)
     offset = np.arange(len(one)) - np.repeat(np.cumsum(counts) - counts, counts)
     row = table.start[tile][one] + offset
-    kept = partial.sunk[one] + table.key[row] < best.limit
+    key = (partial.sunk[:, one] + table.key[:, row]).min(axis=0)
+    kept = key < best.limit
     one, row = one[kept], row[kept]
     found = partial.take(one)
+    rows = table.rows.take(row)
     return Partial(
-        found.sunk,
-        found.sunk + table.key[row],
+        found.sunk + bounds.fixed(rows),
+        key[kept],
         found.tiles,
-        (*found.spatial, tuple(s[row] for s in table.rows.spatial)),
-        (*found.wholes[:-1], table.rows.whole[row]),
+        (*found.spatial, rows.spatial),
+        (*found.wholes[:-1], rows.whole),
     )
 
 
@@ -220,7 +230,7 @@ def _order(bounds: Bounds, nests: Nests, best: Best, greedy: bool) -> None:
     inside = []
     for level in range(1, problem.levels + 1):
         at = Rows(level, nests.tiles[level], nests.spatial[level], nests.whole[level])
-        inside.append(bounds.edge(at, nests.tiles[level - 1]) - bounds.fixed(at))
+        inside.append(bounds.edge(at, nests.tiles[level - 1]).min(axis=(0, 1)))
     rest = np.cumsum(np.stack(inside)[::-1], axis=0)[::-1]
     rows, spent = np.arange(number), problem.compute_pj + exact.any_order()
     chosen: tuple[Numbers, ...] = ()

@@ -164,12 +164,12 @@ class Bounds:
             share = np.ones(1)
             for d in sorted(words.kept) if dims is None else sorted(dims & words.kept.keys()):
                 own, partner = self.products(frozenset(d)), self.products(frozenset(touch.partners.get(d, d)))
-                advance, back = words.kept[d][j]
+                advance, again, back = words.kept[d][j]
                 both = partner[-1] > partner[rows.whole]
                 left, inside = own[-1] / own[rows.whole], own[known] / own[rows.whole]
                 exactly = (inside > 1) & (inside == left) & closed
                 bound = np.where(exactly, left, self.least_prime(d)[rows.whole])
-                rest = np.where(exactly, back, np.where(both, np.maximum(advance, back), advance))
+                rest = np.where(exactly, back, np.where(both, np.maximum(again, back), again))
                 least = 1.0 - advance + (advance - rest) / bound
                 turns = left > 1 if dims is None else self._possible(rows, known, frozenset(d))
                 share = np.where(turns, np.minimum(share, least), share)

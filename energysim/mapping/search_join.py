@@ -24,8 +24,8 @@ class Limits:
     """How much work a search may do before it gives up on proving its result."""
 
     partial: int = 20_000
-    pairs: int = 400_000
-    nests: int = 600
+    pairs: int = 1_500_000
+    nests: int = 2_000
 
 
 @dataclass
@@ -154,30 +154,55 @@ def _outward(
         to_go = np.where(np.arange(lattice.size) == lattice.size - 1, 0.0, np.inf)[None, :]
     least = to_go.min(axis=0)
     inner = partial.key - ahead[partial.whole]
-    outer = np.flatnonzero(least < best.limit - inner.min(initial=np.inf))
-    outer = outer[np.argsort(least[outer], kind="stable")]
-    reach = np.searchsorted(least[outer], best.limit - inner, side="left")
-    total = np.cumsum(reach)
-    rows = int(np.searchsorted(total, most, side="right"))
-    if rows < len(reach):
-        rows = max(rows, 1)
-        best.open_pj = min(best.open_pj, float(partial.key[rows:].min(initial=np.inf)))
-    ones, others = [], []
-    step = max(1, 400_000 // max(1, int(reach.max(initial=0))))
-    for i in range(0, min(rows, len(reach)), step):
-        here = np.arange(i, min(i + step, rows, len(reach)))
-        width = int(reach[here].max(initial=0))
-        good = lattice.multiples(partial.whole[here][:, None], outer[:width][None, :])
-        good &= inner[here][:, None] + least[outer[:width]][None, :] < best.limit
-        one, other = np.nonzero(good)
-        ones.append(here[one])
-        others.append(outer[other])
-    one = np.concatenate(ones) if ones else np.zeros(0, dtype=np.int64)
-    other = np.concatenate(others) if others else np.zeros(0, dtype=np.int64)
+    rows = np.flatnonzero(partial.key < best.limit)
+    one, other = _pairs(bounds, inner[rows], partial.whole[rows], least, best, most)
+    one = rows[one]
     found = partial.take(one)
     now = Rows(level, found.tiles[-1], found.spatial[-1], found.whole)
     sunk = (found.sunk[:, None, :] + bounds.edge(now, other)).min(axis=0)
     return Partial(sunk, (sunk + to_go[:, other]).min(axis=0), (*found.tiles, other), found.spatial, (*found.wholes, other))
+
+
+def _pairs(
+    bounds: Bounds, inner: Numbers, whole: Numbers, least: Numbers, best: Best, most: int
+) -> tuple[Numbers, Numbers]:
+    """Pairs (row, tile outside it) that can still win: the tile is a multiple, and both bounds together are low enough.
+
+    Rows with the same product of tile and spatial factors share the search for multiples; best rows first, at most
+    `most` looks.
+    """
+    lattice = bounds.problem.lattice
+    tiles, which = np.unique(whole, return_inverse=True)
+    which = which.reshape(-1)
+    lowest = np.full(len(tiles), np.inf)
+    np.minimum.at(lowest, which, inner)
+    order = np.argsort(lowest, kind="stable")
+    outer = np.flatnonzero(least < best.limit - inner.min(initial=np.inf))
+    outer = outer[np.argsort(least[outer], kind="stable")]
+    reach = np.searchsorted(least[outer], best.limit - lowest[order], side="left")
+    many = int(np.searchsorted(np.cumsum(reach), most, side="right"))
+    if many < len(order):
+        many = max(1, many)
+        best.open_pj = min(best.open_pj, float((lowest[order[many:]] + least[outer[0]]).min(initial=np.inf)))
+    found_tile, found_outer = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+    step = max(1, 200_000 // max(1, len(outer)))
+    for i in range(0, many, step):
+        here = order[i : min(i + step, many)]
+        width = int(reach[i : i + len(here)].max(initial=0))
+        good = lattice.multiples(tiles[here][:, None], outer[:width][None, :])
+        good &= lowest[here][:, None] + least[outer[:width]][None, :] < best.limit
+        tile, other = np.nonzero(good)
+        found_tile.append(here[tile])
+        found_outer.append(outer[other])
+    tile, other = np.concatenate(found_tile), np.concatenate(found_outer)
+    back = np.argsort(tile, kind="stable")
+    tile, other = tile[back], other[back]
+    start = np.searchsorted(tile, np.arange(len(tiles) + 1))
+    counts = (start[1:] - start[:-1])[which]
+    one = np.repeat(np.arange(len(which)), counts)
+    place = start[which][one] + np.arange(len(one)) - np.repeat(np.cumsum(counts) - counts, counts)
+    good = inner[one] + least[other[place]] < best.limit
+    return one[good], other[place[good]]
 
 
 def _spread(bounds: Bounds, table: Level, partial: Partial, best: Best, limits: Limits) -> Partial:

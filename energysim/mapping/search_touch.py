@@ -35,24 +35,27 @@ class Words:
     """Words of one outer iteration, per row: `total[j]` when only arrays j.. of the gap share.
 
     `total[0]` is what the gap asks of the level above it, the last entry what all instances below it take up. `kept[d][j]`
-    are the largest shares of them that are old when window dim d advances, and when it returns to its start.
+    are the largest shares of them that are old when the innermost loop advances along window dim d, when a loop further
+    out does, and when d returns to its start.
     """
 
     total: tuple[Numbers, ...]
-    kept: dict[str, tuple[tuple[Numbers, Numbers], ...]]
+    kept: dict[str, tuple[tuple[Numbers, Numbers, Numbers], ...]]
 
 
 @dataclass(frozen=True)
 class Window:
     """Tables of a rank `u*P + d*R` over (tile and spatial factor of P, of R), as divisor numbers.
 
-    `union`: positions of all instances together. `advance`: for either dim the most that is kept when it advances and
-    the other rests; `back`: when it returns to its start, whatever the other does.
+    `union`: positions of all instances together. `advance`: for either dim what is kept when it advances by its own
+    tile and the other rests; `again`: the most when it advances by several; `back`: when it returns to its start,
+    whatever the other does.
     """
 
     axes: tuple[int, int]
     union: Numbers
     advance: tuple[Numbers, Numbers]
+    again: tuple[Numbers, Numbers]
     back: tuple[Numbers, Numbers]
 
 
@@ -63,13 +66,13 @@ def window(problem: Problem, rank: Rank, passing: bool) -> Window:
     axes = (lattice.dims.index(a), lattice.dims.index(b))
     first, second = (lattice.values[axis].tolist() for axis in axes)
     shape = (len(first), len(first), len(second), len(second))
-    sums = np.ones((5, *shape))
+    sums = np.ones((7, *shape))
     for i, j, k, m in np.ndindex(*shape):
         p, sp, r, sr = first[i], first[j], second[k], second[m]
         if first[-1] % (p * sp) == 0 and second[-1] % (r * sr) == 0:
             one, two = (u, p, sp, first[-1] // (p * sp)), (d, r, sr, second[-1] // (r * sr))
             sums[:, i, j, k, m] = _sums(one, two, passing)
-    return Window(axes, sums[0], (sums[1], sums[2]), (sums[3], sums[4]))
+    return Window(axes, sums[0], (sums[1], sums[2]), (sums[3], sums[4]), (sums[5], sums[6]))
 
 
 Term = tuple[int, int, int, int]
@@ -77,8 +80,8 @@ Term = tuple[int, int, int, int]
 
 
 @cache
-def _sums(first: Term, second: Term, passing: bool) -> tuple[int, int, int, int, int]:
-    """Union, then the most that is kept: first advances, second advances, first returns, second returns."""
+def _sums(first: Term, second: Term, passing: bool) -> tuple[int, ...]:
+    """Union, then what is kept at most, each for the first and the second dim: advance, again, back."""
     tile, places = 1, {0}
     for u, size, spread, _ in (first, second):
         grown = 0
@@ -102,7 +105,7 @@ def _sums(first: Term, second: Term, passing: bool) -> tuple[int, int, int, int,
             known[by] = (union & (union << by if passing else ~gone)).bit_count()
         return known[by]
 
-    def advance(term: Term) -> int:
+    def again(term: Term) -> int:
         u, size, spread, _ = term
         step = u * size * spread
         return max((kept(by) for by in range(step, reach, step)), default=0)
@@ -118,7 +121,8 @@ def _sums(first: Term, second: Term, passing: bool) -> tuple[int, int, int, int,
                 most = max(most, max(kept(abs(j * shift - home)) for j in near))
         return most
 
-    return union.bit_count(), advance(first), advance(second), back(first, second), back(second, first)
+    advance = [kept(u * size * spread) for u, size, spread, _ in (first, second)]
+    return (union.bit_count(), *advance, again(first), again(second), back(first, second), back(second, first))
 
 
 @dataclass(frozen=True)
@@ -216,11 +220,13 @@ class Touch:
                 union = w.union[place]
                 words = words if self.strange else words * union
                 for n in (0, 1):
-                    shares = (w.advance[n][place] / union, w.back[n][place] / union)
-                    kept[lattice.dims[w.axes[n]]].append(shares)
+                    again = w.again[n][place] / union
+                    farther = self._spread(alone, w.axes[n]) > 0
+                    first = np.where(farther, again, w.advance[n][place] / union)
+                    kept[lattice.dims[w.axes[n]]].append((first, again, w.back[n][place] / union))
             total.append(words)
         if self.strange:
-            return Words(tuple(total), {d: tuple((t / t, t / t) for t in total) for d in kept})
+            return Words(tuple(total), {d: tuple((t / t, t / t, t / t) for t in total) for d in kept})
         return Words(tuple(total), {d: tuple(shares) for d, shares in kept.items()})
 
     def _spread(self, joint: list[Numbers], axis: int) -> Numbers:

@@ -171,20 +171,23 @@ def _pairs(
     Rows with the same product of tile and spatial factors share the search for multiples; best rows first, at most
     `most` looks.
     """
+    nothing = np.zeros(0, dtype=np.int64)
+    if not len(inner):
+        return nothing, nothing
     lattice = bounds.problem.lattice
     tiles, which = np.unique(whole, return_inverse=True)
     which = which.reshape(-1)
     lowest = np.full(len(tiles), np.inf)
     np.minimum.at(lowest, which, inner)
     order = np.argsort(lowest, kind="stable")
-    outer = np.flatnonzero(least < best.limit - inner.min(initial=np.inf))
+    outer = np.flatnonzero(least < best.limit - inner.min())
     outer = outer[np.argsort(least[outer], kind="stable")]
     reach = np.searchsorted(least[outer], best.limit - lowest[order], side="left")
     many = int(np.searchsorted(np.cumsum(reach), most, side="right"))
     if many < len(order):
         many = max(1, many)
         best.open_pj = min(best.open_pj, float((lowest[order[many:]] + least[outer[0]]).min(initial=np.inf)))
-    found_tile, found_outer = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+    found_tile, found_outer = [nothing], [nothing]
     step = max(1, 200_000 // max(1, len(outer)))
     for i in range(0, many, step):
         here = order[i : min(i + step, many)]

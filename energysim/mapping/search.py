@@ -4,7 +4,7 @@ The map space: even tilings (every memory holds its tiles at one depth of the ne
 factors on every array axis, any order of the loops of each memory, optional bypasses, cut down by a named dataflow.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 from time import perf_counter
 
@@ -100,7 +100,10 @@ def _search(problem: Problem, best: Best, limits: Limits) -> None:
     bounds = Bounds(problem)
     tables = levels(bounds)
     before = best.open_pj
-    for limit in (*DIVES, limits):
+    wider = replace(limits, partial=10 * limits.partial, pairs=10 * limits.pairs)
+    for limit in (*DIVES, limits, wider):
+        if limit == wider and np.isfinite(best.energy_pj):
+            break
         best.open_pj = np.inf
         join(bounds, tables, best, limit)
         if best.open_pj >= best.limit:

@@ -76,7 +76,20 @@ class Bounds:
             for k, (_, dims) in enumerate(self.kinds):
                 product = self.products(dims)
                 cost[k][~(done | (product[-1] > product[rows.whole]))] = np.inf
+        self._hold(cost, rows)
         return cost
+
+    def _hold(self, cost: Numbers, rows: Rows) -> None:
+        """Strikes out kinds of innermost loop that would move a stationary tensor while others could go on."""
+        problem = self.problem
+        if problem.stationary is None or rows.level != problem.stationary[1]:
+            return
+        touch = self.touches[problem.stationary[0].name]
+        if problem.fan_out(range(1, rows.level)) == 1:
+            waiting = touch.reuse[-1] > touch.reuse[rows.whole]
+            for k, (stays, _) in enumerate(self.kinds):
+                if problem.stationary[0].name not in stays:
+                    cost[k][..., waiting] = np.inf
 
     def edge(self, rows: Rows, outer: Numbers) -> Numbers:
         """As `open_edge` without what is fixed, once the next memory outside holds tiles `outer`: (kinds, kinds, rows).
@@ -98,6 +111,7 @@ class Bounds:
             for m in range(number):
                 possible = turns if m != k else turns | ~moving
                 cost[k, m][~possible] = np.inf
+        self._hold(cost, rows)
         return cost
 
     def _cases(self, b: Boundary, rows: Rows, outer: Numbers) -> Numbers:

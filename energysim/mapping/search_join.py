@@ -157,10 +157,30 @@ def _outward(
     rows = np.flatnonzero(partial.key < best.limit)
     one, other = _pairs(bounds, inner[rows], partial.whole[rows], least, best, most)
     one = rows[one]
+    still = _still(bounds, partial.take(one), level, other)
+    one, other = one[still], other[still]
     found = partial.take(one)
     now = Rows(level, found.tiles[-1], found.spatial[-1], found.whole)
     sunk = (found.sunk[:, None, :] + bounds.edge(now, other)).min(axis=0)
     return Partial(sunk, (sunk + to_go[:, other]).min(axis=0), (*found.tiles, other), found.spatial, (*found.wholes, other))
+
+
+def _still(bounds: Bounds, partial: Partial, level: int, outer: Numbers) -> Numbers:
+    """Whether the loops between `level` and the tiles outside it leave a stationary tensor in place (bool per row)."""
+    good = np.ones(len(outer), dtype=bool)
+    problem = bounds.problem
+    if problem.stationary is None or level > problem.stationary[1]:
+        return good
+    touch = bounds.touches[problem.stationary[0].name]
+    good = touch.reuse[outer] == touch.reuse[partial.whole]
+    moved = np.zeros(len(outer), dtype=bool)
+    for inner in range(problem.stationary[1], level, -1):
+        place = problem.levels - inner
+        moved |= touch.relevant[partial.tiles[place + 1]] > touch.relevant[partial.wholes[place]]
+    if problem.fan_out(range(1, level)) == 1:
+        now = touch.relevant[outer] > touch.relevant[partial.whole]
+        return (good | ~moved) & (~(moved | now) | (touch.reuse[outer] == touch.reuse[-1]))
+    return good | ~moved
 
 
 def _pairs(

@@ -97,20 +97,24 @@ class Exact:
         who, what = [], []
         for mask in np.unique(code).tolist():
             here = np.flatnonzero(code == mask)
-            found = self._orders(tuple(d for i, d in enumerate(dims) if mask >> i & 1))
+            found = self._orders(tuple(d for i, d in enumerate(dims) if mask >> i & 1), level)
             who.append(np.repeat(here, len(found)))
             what.append(np.tile(found, (len(here), 1)))
         one = np.concatenate(who)
         back = np.argsort(one, kind="stable")
         return one[back], np.concatenate(what)[back]
 
-    def _orders(self, active: tuple[str, ...]) -> Numbers:
-        """Orders of the active dims as dim numbers, all other dims outermost."""
+    def _orders(self, active: tuple[str, ...], level: int) -> Numbers:
+        """Orders of the active dims as dim numbers, all other dims outermost; a stationary tensor stays all it can."""
         dims = self.problem.lattice.dims
         chosen = frozenset(active)
         seen = tuple((plain & chosen, slides & chosen) for plain, slides in self._dims_seen)
         rest = [i for i, d in enumerate(dims) if d not in chosen]
         found = [rest + [dims.index(d) for d in order] for order in orders(active, seen)]
+        still = self.problem.stationary
+        if still is not None and level < still[1]:
+            free = {i for i, d in enumerate(dims) if d in chosen - still[0].dims}
+            found = [order for order in found if set(order[len(order) - len(free) :]) == free]
         return np.array(found, dtype=np.int64).reshape(len(found), len(dims))
 
     def level(self, child: int, rows: Numbers, chosen: tuple[Numbers, ...]) -> Numbers:

@@ -56,7 +56,7 @@ def layers(draw: Draw, most: int = 5, most_points: int = 300) -> Layer:
 
 @st.composite
 def accelerators(draw: Draw) -> Accelerator:
-    """One to four memories, arrays of one or two axes anywhere between them, roles that pass by, all ways of sharing."""
+    """One to four memories, arrays of one or two axes anywhere between, roles that pass by, all ways of sharing."""
     roles = st.sampled_from((ROLES, ROLES, ("weight", "input"), ("input", "output"), ("weight", "output"), ("output",)))
     levels: list[Memory | Array] = [Memory("dram", None, frozenset(ROLES), 16)]
     for i in range(draw(st.sampled_from((0, 1, 1, 2, 2, 3)))):

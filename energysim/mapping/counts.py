@@ -54,6 +54,15 @@ def count(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Counts:
     return Counts({key: int(n[0]) for key, n in sorted(values.items()) if n[0]}, int(steps[0]))
 
 
+def active_instances(layer: Layer, mapping: Mapping) -> int:
+    """Compute units at work in the fullest step (the first one) of a mapping."""
+    total = 1
+    for d, size in layer.dims.items():
+        loops = _merged([(x.bound, RESET if x.axis is None else FREE) for x in mapping.loops if x.dim == d])
+        total *= held_and_kept(((0, size, loops),))[0]
+    return total
+
+
 def count_many(
     layer: Layer, accelerator: Accelerator, nest: tuple[Loop | Storage, ...], bounds: Integers, chunk: int = 1 << 13
 ) -> tuple[dict[Key, Integers], Integers]:
@@ -316,4 +325,4 @@ def _evaluate(batch: _Batch, formulas: dict[Key, Formula], rows: slice) -> dict[
     return result
 
 
-__all__ = ["PARTIAL", "UNIT", "Counts", "Integers", "Key", "count", "count_many"]
+__all__ = ["PARTIAL", "UNIT", "Counts", "Integers", "Key", "active_instances", "count", "count_many"]

@@ -1,5 +1,6 @@
 """The noun `LayerGraph`: layers and the activations that flow between them."""
 
+import unicodedata
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,15 @@ from energysim.workload.layer import Layer
 
 if TYPE_CHECKING:
     import networkx
+
+
+HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Unicode categories that names from models are cleaned of: control, bidirectional and other unseen characters."""
+
+
+def clean_name(text: str) -> str:
+    """The text without unseen characters; "unnamed" when nothing is left."""
+    return "".join(char for char in text if unicodedata.category(char) not in HIDDEN) or "unnamed"
 
 
 @dataclass(frozen=True, slots=True)

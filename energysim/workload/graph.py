@@ -32,7 +32,10 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class LayerGraph:
-    """A network: layers in topological order, edges between them by name, and what the reader had to assume."""
+    """A network: layers in topological order, edges between them by name, and what the reader had to assume.
+
+    Edges are kept in the order of their targets, then of their sources.
+    """
 
     name: str
     layers: tuple[Layer, ...]
@@ -47,6 +50,8 @@ class LayerGraph:
             if layer.name in order:
                 raise InputError(f"model '{self.name}': two layers are named '{layer.name}'")
             order[layer.name] = i
+        if len({(edge.source, edge.target) for edge in self.edges}) != len(self.edges):
+            raise InputError(f"model '{self.name}': two edges join the same two layers")
         for edge in self.edges:
             for end in (edge.source, edge.target):
                 if end not in order:
@@ -55,6 +60,8 @@ class LayerGraph:
                 raise InputError(
                     f"model '{self.name}': edge {edge.source} -> {edge.target} runs backwards or in a circle"
                 )
+        edges = sorted(self.edges, key=lambda edge: (order[edge.target], order[edge.source]))
+        object.__setattr__(self, "edges", tuple(edges))
 
     @property
     def macs(self) -> int:

@@ -1,4 +1,4 @@
-"""AlexNet for ImageNet, 227 x 227, with two groups: Krizhevsky et al. 2012, layers in the order of the paper (norm before pool)."""
+"""AlexNet for ImageNet, 227 x 227, two groups: Krizhevsky et al. 2012 as in Caffe (norm before pool)."""
 
 import torch
 from torch import nn

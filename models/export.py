@@ -1,4 +1,4 @@
-"""Write models/<name>.yaml from the definition in models/<name>.py: `python models/export.py [name ...]`, all without names."""
+"""Write models/<name>.yaml from models/<name>.py: `python models/export.py [name ...]`, all without a name."""
 
 import importlib.util
 import sys
@@ -29,7 +29,9 @@ def exported(name: str) -> tuple[LayerGraph, str]:
         module, example_inputs = definition.build()
     graph = from_torch(module, example_inputs, name=name)
     about = (definition.__doc__ or "").strip().splitlines()[0]
-    comment = f"{about}\nWritten by: python models/export.py {name}\n{graph.macs:,} MACs, {graph.parameters:,} parameters"
+    comment = (
+        f"{about}\nWritten by: python models/export.py {name}\n{graph.macs:,} MACs, {graph.parameters:,} parameters"
+    )
     return graph, to_yaml(graph, comment)
 
 

@@ -1,4 +1,4 @@
-"""GoogLeNet v1 for ImageNet, 224 x 224: Szegedy et al., arXiv:1409.4842, Table 1, without auxiliary heads, as in Caffe."""
+"""GoogLeNet v1 for ImageNet, 224 x 224: Szegedy et al., arXiv:1409.4842, as in Caffe, without auxiliary heads."""
 
 import torch
 from torch import nn
@@ -28,8 +28,9 @@ def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.S
 class Inception(nn.Module):
     """Four branches on one input, their channels joined."""
 
-    def __init__(self, inputs: int, one: int, reduce3: int, three: int, reduce5: int, five: int, project: int) -> None:
+    def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
+        inputs, one, reduce3, three, reduce5, five, project = widths
         self.one = convolution(inputs, one, 1)
         self.three_reduce = convolution(inputs, reduce3, 1)
         self.three = convolution(reduce3, three, 3)
@@ -56,7 +57,7 @@ def build() -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     network.add_module("norm2", nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75))
     network.add_module("pool2", nn.MaxPool2d(3, 2, ceil_mode=True))
     for name, widths in INCEPTIONS.items():
-        network.add_module(f"inception_{name}", Inception(*widths))
+        network.add_module(f"inception_{name}", Inception(widths))
         if name in ("3b", "4e"):
             network.add_module(f"pool{name[0]}", nn.MaxPool2d(3, 2, ceil_mode=True))
     network.add_module("pool5", nn.AvgPool2d(7))

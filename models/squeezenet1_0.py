@@ -1,4 +1,4 @@
-"""SqueezeNet 1.0 for ImageNet, 227 x 227: Iandola et al., arXiv:1602.07360, as released for Caffe (conv10 is padded)."""
+"""SqueezeNet 1.0 for ImageNet, 227 x 227: Iandola et al., arXiv:1602.07360, as in Caffe (conv10 is padded)."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""SqueezeNet 1.1 for ImageNet, 224 x 224: Iandola et al., arXiv:1602.07360, as revised by its authors (2.4 x fewer MACs)."""
+"""SqueezeNet 1.1 for ImageNet, 224 x 224: Iandola et al., arXiv:1602.07360, as its authors revised it (fewer MACs)."""
 
 import torch
 from torch import nn

@@ -57,7 +57,8 @@ def _export(module: "torch.nn.Module", example_inputs: Sequence[Any], name: str)
             warnings.simplefilter("ignore")  # torch warns of its own insides here
             program = torch.export.export(module.eval(), inputs, strict=False)
             attention = torch.ops.aten.scaled_dot_product_attention.default
-            return program.run_decompositions({attention: _attention})
+            functional: ExportedProgram = program.run_decompositions({attention: _attention})
+            return functional
     except Exception as error:
         raise ModelReadError(f"model '{name}': {_reason(error)}") from error
     finally:
@@ -71,7 +72,9 @@ def _reason(error: Exception) -> str:
 
     inside = str(Path(torch.__file__).parent)
     frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if not f.filename.startswith(inside) and f.filename != __file__ and Path(f.filename).exists()]
+    own = [
+        f for f in frames if not f.filename.startswith(inside) and f.filename != __file__ and Path(f.filename).exists()
+    ]
     where = f" at {own[-1].filename}:{own[-1].lineno} `{own[-1].line}`" if own else ""
     kind = type(error).__name__
     if "DataDependent" in kind or "data-dependent" in str(error):

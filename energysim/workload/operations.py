@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import gcd, prod
 from types import MappingProxyType
 
@@ -71,7 +72,7 @@ def pooling(
 
 
 def local_response_norm(name: str, dims: Mapping[str, int]) -> Layer:
-    """A cross-channel local response normalisation: dim C is the window over channels, one operation per element of it."""
+    """A cross-channel local response normalisation: dim C is the window, one operation per element of it."""
     channels = Rank("channel", (("M", 1), ("C", 1)))
     tensors = (
         Tensor("input", "input", (PLAIN["N"], channels, *ranks("PQ"))),
@@ -81,7 +82,7 @@ def local_response_norm(name: str, dims: Mapping[str, int]) -> Layer:
 
 
 def batch_norm(name: str, dims: Mapping[str, int]) -> Layer:
-    """A batch normalisation that is not folded: per element one multiplication by a scale and one addition of a shift."""
+    """A batch normalisation that is not folded: per element a multiplication by a scale and an addition of a shift."""
     tensors = (
         Tensor("scale", "weight", ranks("M")),
         Tensor("shift", "weight", ranks("M")),
@@ -105,9 +106,7 @@ def matmul(name: str, dims: Mapping[str, int], first: str = "NGPC", second: str 
     return Layer(name, "matmul", every_dim(dims), tensors)
 
 
-def elementwise(
-    name: str, op: str, result: Shape, operands: Sequence[Operand], ops_per_point: int = 1
-) -> Layer | None:
+def elementwise(name: str, op: str, result: Shape, operands: Sequence[Operand], ops_per_point: int = 1) -> Layer | None:
     """One operation per element of the result, operands broadcast; None where shapes cannot be read that way."""
     if len(result) >= len(ELEMENTWISE_DIMS):
         return None
@@ -182,10 +181,10 @@ Template = Callable[[str, str, Mapping[str, int], Window, Window], Layer]
 
 
 def _convolution(name: str, op: str, dims: Mapping[str, int], stride: Window, dilation: Window) -> Layer:
-    sizes = {dim.lower(): size for dim, size in dims.items()}
     transposed = op == "transposed_convolution"
-    defaults = {"m": 1, "c": 1, "p": 1, "q": 1} | sizes
-    return convolution(name, **defaults, stride=stride, dilation=dilation, transposed=transposed, op=op)
+    n, g, m, c, p, q, r, s = every_dim(dims).values()
+    make = partial(convolution, name, n=n, g=g, m=m, c=c, p=p, q=q, r=r, s=s)
+    return make(stride=stride, dilation=dilation, transposed=transposed, op=op)
 
 
 def _pair(name: str, op: str, dims: Mapping[str, int], stride: Window, dilation: Window) -> Layer:
@@ -212,8 +211,6 @@ TEMPLATES: Mapping[str, Template] = MappingProxyType(
 """Op name to the maker of its usual layer; an op that is not here has one input and one output (N, M, P, Q)."""
 
 
-def usual(
-    name: str, op: str, dims: Mapping[str, int], stride: Window = (1, 1), dilation: Window = (1, 1)
-) -> Layer:
+def usual(name: str, op: str, dims: Mapping[str, int], stride: Window = (1, 1), dilation: Window = (1, 1)) -> Layer:
     """The layer that an op has by its nature; `parameters` is that of a convolution without bias, otherwise 0."""
     return TEMPLATES.get(op, _single)(name, op, dims, stride, dilation)

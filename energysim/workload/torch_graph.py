@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from energysim.workload.graph import clean_name
 from energysim.workload.layer import Layer
 from energysim.workload.operations import Operand, Shape, traffic
-from energysim.workload.torch_operations import FUSABLE, LAYERS, VIEWS, Call, channel_norm
+from energysim.workload.torch_operations import FUSABLE, LAYERS, VIEWS, Call, channel_norm, words
 
 if TYPE_CHECKING:
     import torch
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FOLDS_BATCH_NORM = ("convolution", "transposed_convolution", "linear")
 BATCH_NORMS = ("batch_norm", "_native_batch_norm_legit_no_training")
-SAME = frozenset("to _to_copy clone contiguous dropout native_dropout alias detach identity lift_fresh".split())
+SAME = words("to _to_copy clone contiguous dropout native_dropout alias detach identity lift_fresh")
 """Views that leave the shape alone."""
 
 
@@ -111,7 +111,7 @@ class GraphReader:
     def _fuse(self, node: "Node", op: str, sources: "list[Node]") -> bool:
         """Let an activation or a BatchNorm run inside the layer that made its input, if nobody else needs that."""
         folds = op in BATCH_NORMS and self.fold_batchnorm
-        if not folds and not (op in FUSABLE and self.fuse_activations) or len(sources) != 1:
+        if len(sources) != 1 or not (folds or (op in FUSABLE and self.fuse_activations)):
             return False
         number = self._maker(sources[0])
         shapes = _shapes(node)
@@ -143,7 +143,7 @@ class GraphReader:
         return number if number > 0 and owner.numel() == self.written[number - 1] else None
 
     def _layer(self, node: "Node", op: str) -> None:
-        """Make the layer of a node, or count its traffic with a warning when the operation or its shapes are unknown."""
+        """Make the layer of a node, or count its traffic with a warning when the op or its shapes are unknown."""
         shapes = _shapes(node)
         computed = [each for each in node.all_input_nodes if each in self.owners]
         if not any(map(prod, shapes)) or not any(prod(_shapes(each)[0]) for each in computed if _shapes(each)):
@@ -179,7 +179,7 @@ class GraphReader:
         return sum(self.uncounted.pop(name, 0) for name in used)
 
     def _name(self, node: "Node", op: str) -> str:
-        """The path of the module that owns the weight, or of the module called; unique and without unseen characters."""
+        """The path of the module that owns the weight, or of the one called; unique and without unseen characters."""
         path, kind = _module(node)
         trained = sorted(used for used in self._parameters(node) if used in self.every)
         owners = {used.rpartition(".")[0] for used in trained}
@@ -247,7 +247,7 @@ def _arguments(node: "Node", constants: "dict[Node, frozenset[str]]") -> dict[st
     """Arguments by their schema names, tensors as operands, defaults filled in."""
     import torch
 
-    def operand(source: "Node") -> Operand | None:
+    def operand(source: "Node") -> Any:
         shapes = _shapes(source)
         return Operand(shapes[0], source in constants, source.name) if shapes else None
 

@@ -20,23 +20,29 @@ from energysim.workload.operations import (
     reduction,
 )
 
-VIEWS = frozenset(
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
+VIEWS = words(
     "view reshape _unsafe_view flatten unflatten permute transpose t numpy_T squeeze unsqueeze expand expand_as slice "
     "select narrow chunk split split_with_sizes unsafe_chunk unsafe_split tensor_split unbind cat concat stack "
-    "contiguous clone alias detach dropout feature_dropout alpha_dropout identity to _to_copy lift_fresh lift_fresh_copy "
-    "pad constant_pad_nd pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle movedim swapaxes flip "
-    "roll native_dropout _reshape_alias view_as ravel".split()
+    "contiguous clone alias detach dropout feature_dropout alpha_dropout identity to _to_copy lift_fresh "
+    "lift_fresh_copy pad constant_pad_nd pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle movedim "
+    "swapaxes flip roll native_dropout _reshape_alias view_as ravel"
 )
 """Operations that only move or rename elements: free, since no new number is computed."""
 
-UNARY = frozenset(
+UNARY = words(
     "relu relu6 hardtanh clamp clamp_min clamp_max leaky_relu prelu elu selu celu gelu silu mish sigmoid tanh softplus "
     "softsign hardswish hardsigmoid hardshrink softshrink threshold log_sigmoid abs neg exp log sqrt rsqrt square pow "
-    "reciprocal sign floor ceil round erf sin cos logical_not bitwise_not".split()
+    "reciprocal sign floor ceil round erf sin cos logical_not bitwise_not"
 )
-BINARY = frozenset(
+BINARY = words(
     "add sub rsub mul div maximum minimum floor_divide remainder fmod atan2 where eq ne lt le gt ge logical_and "
-    "logical_or logical_xor bitwise_and bitwise_or masked_fill addcmul addcdiv lerp".split()
+    "logical_or logical_xor bitwise_and bitwise_or masked_fill addcmul addcdiv lerp"
 )
 FUSABLE = UNARY | BINARY
 """One operation per element; with one computed operand they run inside the layer that computes it."""

@@ -16,9 +16,9 @@ from energysim.errors import InputError, unknown
 from energysim.workload.encoding import ENCODINGS
 from energysim.workload.graph import Edge, LayerGraph, clean_name
 from energysim.workload.layer import DIMS, ROLES, Layer, Rank, Tensor
-from energysim.workload.operations import PLAIN, every_dim, usual
+from energysim.workload.operations import PLAIN, usual
 from energysim.yaml_fields import Either, Field, Fields, Integer, ListOf, MapOf, Number, Record, Text, read_fields
-from energysim.yaml_nodes import Node, Problems, load
+from energysim.yaml_nodes import Problems, load
 from energysim.yaml_nodes import _flow as flow_style
 
 FORMAT = Record(
@@ -99,7 +99,9 @@ def _layer(given: Fields, problems: Problems) -> Layer:
     stride, dilation = ((window[0], window[1]) for window in (given["stride"], given["dilation"]))
     name, op = clean_name(given["name"]), given["op"]
     layer = usual(name, op, {dim: size for dim, size in given["dims"].items() if size != 1}, stride, dilation)
-    changed: dict[str, Any] = {key: given[key] for key in ("parameters", "unit", "ops_per_point") if given[key] is not None}
+    changed: dict[str, Any] = {
+        key: given[key] for key in ("parameters", "unit", "ops_per_point") if given[key] is not None
+    }
     if given["fused"]:
         changed["fused"] = tuple(given["fused"])
     if given["tensors"] is not None:
@@ -135,7 +137,9 @@ def _edges(
     for source in sources:
         label = clean_name(source)
         if label not in known:
-            problems.add(given.at("from"), str(unknown(f"layer in 'from' of '{name}', which must come before it:", label, known)))
+            problems.add(
+                given.at("from"), str(unknown(f"layer in 'from' of '{name}', which must come before it:", label, known))
+            )
             continue
         elements = sources[source] if isinstance(sources, Mapping) else _result(known[label])
         edges.append(Edge(label, name, elements))

@@ -27,7 +27,8 @@ class Latency:
 def latency(layer: Layer, accelerator: Accelerator, mapping: Mapping, counts: Counts) -> Latency:
     """Latency of a layer with perfect double buffering: the largest of compute steps and memory cycles."""
     moved = traffic(layer, accelerator, counts)
-    cycles = {accelerator.compute.name: float(counts.steps)}
+    per_step = layer.ops_per_point if layer.unit == "op" else 1
+    cycles = {accelerator.compute.name: float(counts.steps * per_step)}
     for memory in accelerator.memories:
         cycles[memory.name] = _port_cycles(memory, moved[memory.name]) / used_instances(accelerator, mapping, memory)
     bound_by = max(cycles, key=lambda name: cycles[name])

@@ -46,8 +46,8 @@ class LayerEstimate:
     """One layer's energy, time and counts under its mapping.
 
     `energy_by_component_pj`: component to role to pJ, static energy as "idle" to "static". `counts`: component to
-    action to role to elements or operations. `lower_bound_pj` bounds the energy without its static part from below
-    over all mappings searched. `utilisation` is the share of compute units at work in a step. `compulsory_bits`
+    action to role to elements or operations. No mapping searched takes less than `lower_bound_pj` (static energy at
+    the pace of the compute units). `utilisation` is the share of compute units at work in a step. `compulsory_bits`
     counts each tensor once; `traffic_bits` what each memory really reads and writes. `active_share` is the share of
     operations that zeros do not suppress.
     """

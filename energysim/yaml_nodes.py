@@ -5,7 +5,6 @@ Scalars follow the core schema of YAML 1.2 (`8e-2` is a number, `no` a text). Re
 keys, anchors, aliases, tags, directives, tabs, several documents, depth over 64, files over 1 MiB, anything not UTF-8.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -116,7 +115,14 @@ def parse(content: bytes | str, file: str) -> Node:
     return root
 
 
-_FORBIDDEN = re.compile("[^\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_LINE_ENDS = "\x85\u2028\u2029"  # YAML 1.1 parsers end lines here, YAML 1.2 ones do not
+
+
+def _allowed(char: str) -> bool:
+    """Whether YAML lets a character stand in a text unescaped, line ends and a stray byte-order mark apart."""
+    code = ord(char)
+    control = code < 32 or 126 < code < 160 or 0xD7FF < code < 0xE000 or code in (0xFEFF, 0xFFFE, 0xFFFF)
+    return char == "\n" or not (control or char in _LINE_ENDS)
 
 
 def _clean(content: bytes | str, file: str) -> str:
@@ -130,10 +136,10 @@ def _clean(content: bytes | str, file: str) -> str:
     else:
         text = content
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    wrong = _FORBIDDEN.search(text)
-    if wrong:
-        line = text.count("\n", 0, wrong.start()) + 1
-        code = ord(wrong.group())
+    wrong = min((text.index(char) for char in set(text) if not _allowed(char)), default=None)
+    if wrong is not None:
+        line = text.count("\n", 0, wrong) + 1
+        code = ord(text[wrong])
         what = "tab; YAML is indented with spaces" if code == 9 else f"control character U+{code:04X}"
         raise InputError(f"{file}:{line}: {what}")
     return text
@@ -223,14 +229,13 @@ _WORDS |= _INFINITE | dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan"))
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _resolve(event: Any, file: str, line: int) -> Value:
     """The value of a scalar by the core schema of YAML 1.2; quoted ones are texts."""
     text: str = event.value
     if not event.implicit[0]:
-        if _SURROGATE.search(text):
+        if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
             raise InputError(f"{file}:{line}: text with half a character (a surrogate escape)")
         return text
     if text in _WORDS:
@@ -268,6 +273,8 @@ def _scalar(value: Any) -> str:
         raise InputError(f"cannot be written as YAML: {value!r}")
     if _BARE.fullmatch(value) and value not in _WORDS:
         return value
+    import json
+
     quoted = json.dumps(value, ensure_ascii=False)
     return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in quoted)
 

@@ -6,12 +6,14 @@ On-chip memories come from a table of CACTI 7 runs, interpolated in log(capacity
 
 from bisect import bisect_left
 from functools import cache
-from importlib.resources import files
 from math import exp, log
+from pathlib import Path
 
 from energysim.hardware.accelerator import Accelerator, Array, Compute, Memory, Price
 
 Curve = tuple[tuple[int, float], ...]
+
+_DATA = Path(__file__).parent / "data"
 
 
 def default_price(accelerator: Accelerator, component: Memory | Array | Compute, action: str) -> Price:
@@ -48,7 +50,7 @@ def _by_rule(part: str, per_bits: int, word_bits: int) -> Price:
 @cache
 def _components() -> dict[str, tuple[float, str]]:
     """pJ and source by component name."""
-    lines = (files("energysim.hardware") / "data" / "components.csv").read_text("utf-8").splitlines()
+    lines = (_DATA / "components.csv").read_text("utf-8").splitlines()
     rows = [line.split(",", 2) for line in lines if not line.startswith("#")][1:]
     return {name: (float(pj), source.strip('"')) for name, pj, source in rows}
 
@@ -57,7 +59,7 @@ def _components() -> dict[str, tuple[float, str]]:
 def _sram(action: str) -> dict[int, dict[int, Curve]]:
     """CACTI's pJ per access: technology node to capacity in bytes to (width in bits, pJ), widths ascending."""
     table: dict[int, dict[int, list[tuple[int, float]]]] = {}
-    lines = (files("energysim.hardware") / "data" / "cacti7_sram.csv").read_text("utf-8").splitlines()
+    lines = (_DATA / "cacti7_sram.csv").read_text("utf-8").splitlines()
     rows = [line.split(",") for line in lines if not line.startswith("#")]
     column = rows[0].index(f"{action}_pj")
     for row in rows[1:]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -32,6 +31,8 @@ class DescribedAccelerator:
     @property
     def sha256(self) -> str:
         """Hash of what is said, whatever the file's layout and comments: of the text `to_yaml` gives."""
+        from hashlib import sha256
+
         return sha256(to_yaml(self).encode()).hexdigest()
 
     @property

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from collections.abc import Mapping as Map
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,15 @@ def count(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Counts:
     return Counts({key: int(n[0]) for key, n in sorted(values.items()) if n[0]}, int(steps[0]))
 
 
+def active_instances(layer: Layer, mapping: Mapping) -> int:
+    """Compute units at work in the fullest step (the first one) of a mapping."""
+    total = 1
+    for d, size in layer.dims.items():
+        loops = _merged([(x.bound, RESET if x.axis is None else FREE) for x in mapping.loops if x.dim == d])
+        total *= held_and_kept(((0, size, loops),))[0]
+    return total
+
+
 def count_many(
     layer: Layer, accelerator: Accelerator, nest: tuple[Loop | Storage, ...], bounds: Integers, chunk: int = 1 << 13
 ) -> tuple[dict[Key, Integers], Integers]:
@@ -86,14 +95,14 @@ class _Batch:
 
     def __init__(self, layer: Layer, accelerator: Accelerator, nest: tuple[Loop | Storage, ...], bounds: Integers):
         self.layer, self.accelerator, self.nest = layer, accelerator, nest
-        self.size, self.columns = len(bounds), np.ascontiguousarray(bounds.T)
+        self.number = object if bounds.dtype == object else np.int64
+        self.size, self.columns = len(bounds), np.ascontiguousarray(bounds.T, dtype=self.number)
         self.positions = [i for i, item in enumerate(nest) if isinstance(item, Loop)]
         self.loops = [item for item in nest if isinstance(item, Loop)]
         self.active = [k for k in range(len(self.loops)) if bool((self.columns[k] > 1).any())]
         self.of_dim = {d: [k for k in self.active if self.loops[k].dim == d] for d in DIMS}
         self.arrays = {array.name: array for array in accelerator.arrays}
         self.array_of = {k: str(x.axis).rsplit(".", 1)[0] for k, x in enumerate(self.loops) if x.axis is not None}
-        self.number = object if bounds.dtype == object else np.int64
         self._rows: dict[tuple[str, ...], tuple[Integers, Integers]] = {}
         self.tables: list[tuple[Integers, Integers]] = []
         self._numbers: dict[Any, int] = {}
@@ -106,7 +115,7 @@ class _Batch:
             for k in columns:
                 column = self.columns[k].astype(np.int64, copy=False)
                 which, first = _distinct(which * (int(column.max(initial=0)) + 1) + column)
-            self._rows[dims] = self.columns[columns][:, first].T, which
+            self._rows[dims] = np.ascontiguousarray(self.columns[columns][:, first].T), which
         return self._rows[dims]
 
     def table(self, function: Sums, terms: Terms, parts: Parts) -> int:
@@ -116,15 +125,13 @@ class _Batch:
         key = (function, terms, tuple(parts[k] for k in columns))
         if key not in self._numbers:
             distinct, which = self.rows(dims)
-            sums = []
-            for row in distinct.tolist():
-                bound = dict(zip(columns, row, strict=True))
-                rank = tuple(
-                    (c, self.layer.dims[d], _merged([(bound[k], parts[k]) for k in self.of_dim[d]])) for d, c in terms
-                )
-                sums.append(function(rank))
+            of_dim = tuple((c, self.layer.dims[d], tuple(parts[k] for k in self.of_dim[d])) for d, c in terms)
+            if self.number is object:
+                sums = _sums(function, of_dim, distinct.tolist())
+            else:
+                sums = _remembered_sums(function, of_dim, distinct.tobytes(), len(distinct))
             self._numbers[key] = len(self.tables)
-            self.tables.append((np.array(sums, dtype=self.number).reshape(-1, 2).T.copy(), which))
+            self.tables.append((sums, which))
         return self._numbers[key]
 
     def product(self, function: Sums, groups: list[Terms], parts: Parts, which: int) -> Formula:
@@ -136,6 +143,27 @@ class _Batch:
         """The ranks of a tensor as terms, and each dim it does not have as a rank of coefficient 0."""
         own = [tuple(rank.terms) for rank in tensor.ranks]
         return own + [((d, 0),) for d in DIMS if d not in tensor.dims and self.of_dim[d]]
+
+
+DimParts = tuple[tuple[int, int, tuple[int, ...]], ...]
+"""Per dim of a rank: coefficient, size, and the parts of its loops."""
+
+
+def _sums(function: Sums, dims: DimParts, rows: list[list[int]]) -> Integers:
+    """Both sums of a rank for each row of loop bounds (the loops of its first dim, then of its second, ...)."""
+    found = []
+    for row in rows:
+        left = iter(row)
+        found.append(
+            function(tuple((c, size, _merged([(next(left), part) for part in parts])) for c, size, parts in dims))
+        )
+    return np.array(found, dtype=object).reshape(-1, 2).T
+
+
+@lru_cache(maxsize=1 << 13)
+def _remembered_sums(function: Sums, dims: DimParts, rows: bytes, count: int) -> Integers:
+    """`_sums` in int64, remembered between batches, which mostly ask for the same chains of bounds."""
+    return _sums(function, dims, np.frombuffer(rows, dtype=np.int64).reshape(count, -1).tolist()).astype(np.int64)
 
 
 def _distinct(codes: Integers) -> tuple[Integers, Integers]:
@@ -316,4 +344,4 @@ def _evaluate(batch: _Batch, formulas: dict[Key, Formula], rows: slice) -> dict[
     return result
 
 
-__all__ = ["PARTIAL", "UNIT", "Counts", "Integers", "Key", "count", "count_many"]
+__all__ = ["PARTIAL", "UNIT", "Counts", "Integers", "Key", "active_instances", "count", "count_many"]

@@ -112,7 +112,7 @@ def _mapping(problem: Problem, best: Best) -> Mapping:
     dims = problem.lattice.dims
     blocks: dict[str, tuple[Loop, ...]] = {}
     for c, memory in enumerate(problem.memories):
-        order = exact.orders[best.orders[c]] if c < len(best.orders) else np.arange(len(dims))
+        order = best.orders[c] if c < len(best.orders) else range(len(dims))
         blocks[memory.name] = tuple(Loop(dims[i], int(exact.loops[c][0, i])) for i in order)
     for c, gap in enumerate(problem.gaps):
         for n, array in enumerate(gap):

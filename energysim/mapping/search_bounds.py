@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from energysim.mapping.search_problem import Boundary, Problem
-from energysim.mapping.search_space import Numbers
+from energysim.mapping.search_space import Numbers, primes
 from energysim.mapping.search_touch import Rows, Touch, Words
 
 
@@ -27,8 +27,7 @@ class Bounds:
         kinds: dict[frozenset[str], set[str]] = {}
         for d in self.problem.lattice.dims:
             stays = frozenset(t.name for t in self.problem.layer.tensors if d not in t.dims)
-            if stays:
-                kinds.setdefault(stays, set()).add(d)
+            kinds.setdefault(stays, set()).add(d)
         return tuple((stays, frozenset(dims)) for stays, dims in sorted(kinds.items(), key=lambda k: sorted(k[0])))
 
     @cached_property
@@ -89,21 +88,60 @@ class Bounds:
         """Least pJ of one boundary when the innermost loop is over one of `dims`, or nothing is known of it (none)."""
         touch, problem = self.touches[b.tensor.name], self.problem
         visits = self.every[-1] / self.every[rows.whole]
-        total, fresh = words.total, words.fresh
         if stays:
             through = touch.relevant[known] == touch.relevant[rows.whole]
             run = np.where(through, touch.reuse[-1], touch.reuse[known]) / touch.reuse[rows.whole]
             visits = visits / run
-        if not stays and touch.window_dims:
-            slides = self._possible(rows, known, dims & touch.window_dims)
-            fresh = tuple(np.where(slides, f, t) for f, t in zip(fresh, total, strict=True))
-        arrived = [f * visits + (t - f) for f, t in zip(fresh, total, strict=True)]
+        arrived = []
+        for j, total in enumerate(words.total):
+            share = self._new(touch, rows, known, words, None if stays else dims, j)
+            arrived.append(total * (visits * share + (1.0 - share)))
         cost = b.into * arrived[-1] if b.into else 0.0
         price = dict(b.crossing)
         for n, array in enumerate(problem.gaps[rows.level]):
             if price[array.name]:
                 cost = cost + price[array.name] * arrived[n + 1]
         return cost + b.up * arrived[0] / self._most(touch, rows, range(b.parent + 1, rows.level))
+
+    def _new(
+        self, touch: Touch, rows: Rows, known: Numbers, words: Words, dims: frozenset[str] | None, j: int
+    ) -> Numbers:
+        """The least share of a tile that is new at each step when the innermost loop is over one of `dims` (any: None).
+
+        When the innermost loop slides along d, every step outside it returns d to its start, so d moves at every step;
+        only its partner in the same window, if it moves too, can make up for that outside the innermost loop.
+        """
+        share = np.ones(1)
+        for d in sorted(words.new) if dims is None else sorted(dims & words.new.keys()):
+            own = self.products(frozenset(d))
+            open_ = self._possible(rows, known, frozenset(d)) if dims is not None else own[-1] > own[rows.whole]
+            least = words.new[d][j]
+            partner = touch.partners.get(d)
+            if partner is not None:
+                other = self.products(frozenset(partner))
+                both = other[-1] > other[rows.whole]
+                inside = own[known] / own[rows.whole]
+                bound = np.where(inside > 1, inside, self.least_prime(d)[rows.whole])
+                if dims is None or known.size == 1:
+                    bound = self.least_prime(d)[rows.whole]
+                least = least * np.where(both, 1.0 - 1.0 / bound, 1.0)
+            share = np.where(open_, np.minimum(share, least), share)
+        return share
+
+    def least_prime(self, dim: str) -> Numbers:
+        """For every tile the least prime in what is left of a dim outside it (infinite when nothing is)."""
+        if dim not in self._primes:
+            lattice = self.problem.lattice
+            axis = lattice.dims.index(dim)
+            values = lattice.values[axis]
+            least = np.array([min(primes(int(x)), default=0) or np.inf for x in values[-1] // values])
+            grid = np.broadcast_to(lattice.spread(least, (axis,)), lattice.shape)
+            self._primes[dim] = grid.reshape(-1)
+        return self._primes[dim]
+
+    @cached_property
+    def _primes(self) -> dict[str, Numbers]:
+        return {}
 
     def _most(self, touch: Touch, rows: Rows, gaps: range) -> Numbers:
         """The most instances of outer gaps that one word can serve."""

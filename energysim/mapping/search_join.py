@@ -24,8 +24,8 @@ class Limits:
     """How much work a search may do before it gives up on proving its result."""
 
     partial: int = 20_000
-    pairs: int = 2_000_000
-    nests: int = 4_000
+    pairs: int = 400_000
+    nests: int = 600
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Best:
 
     energy_pj: float = np.inf
     nest: Nests | None = None
-    orders: tuple[int, ...] = ()
+    orders: tuple[tuple[int, ...], ...] = ()
     open_pj: float = np.inf
     candidates: int = 0
     dropped: list[float] = field(default_factory=list)
@@ -199,16 +199,21 @@ def _spread(table: Level, partial: Partial, best: Best, limits: Limits) -> Parti
 def _finish(bounds: Bounds, partial: Partial, best: Best, batch: int = 32) -> None:
     """Complete chains: the exact cost of all orders that can still win, best bound first."""
     nests = Nests(partial.tiles[::-1], ((), *partial.spatial[::-1]), partial.wholes[::-1])
+    if len(partial.key) and partial.key[0] < best.limit:
+        _order(bounds, nests.take(np.arange(min(batch, len(partial.key)))), best, True)
     i = 0
     while i < len(partial.key) and partial.key[i] < best.limit:
         which = np.arange(i, min(i + batch, len(partial.key)))
-        _order(bounds, nests.take(which), best)
+        _order(bounds, nests.take(which[partial.key[which] < best.limit]), best, False)
         i += batch
-        batch = min(4 * batch, 512)
+        batch = min(2 * batch, 256)
 
 
-def _order(bounds: Bounds, nests: Nests, best: Best) -> None:
-    """The best orders of a batch of complete chains, decided from the outermost memory inward."""
+def _order(bounds: Bounds, nests: Nests, best: Best, greedy: bool) -> None:
+    """The best orders of a batch of complete chains, decided from the outermost memory inward.
+
+    Greedy: only the best order so far of each chain goes on.
+    """
     problem = bounds.problem
     exact = Exact(bounds, nests)
     number = len(nests.tiles[0])
@@ -217,22 +222,23 @@ def _order(bounds: Bounds, nests: Nests, best: Best) -> None:
         at = Rows(level, nests.tiles[level], nests.spatial[level], nests.whole[level])
         inside.append(bounds.edge(at, nests.tiles[level - 1]) - bounds.fixed(at))
     rest = np.cumsum(np.stack(inside)[::-1], axis=0)[::-1]
-    rows = np.arange(number)
-    spent = problem.compute_pj + exact.any_order()
+    rows, spent = np.arange(number), problem.compute_pj + exact.any_order()
     chosen: tuple[Numbers, ...] = ()
     for level in range(1, problem.levels + 1):
         if level < problem.levels:
-            count = len(exact.orders)
-            rows, spent = np.repeat(rows, count), np.repeat(spent, count)
-            chosen = (*(np.repeat(c, count) for c in chosen), np.tile(np.arange(count), len(rows) // count))
+            one, order = exact.classes(level - 1, rows)
+            rows, spent, chosen = rows[one], spent[one], (*(c[one] for c in chosen), order)
         spent = spent + exact.level(level, rows, chosen)
         best.candidates += len(rows)
-        if level < problem.levels:
-            good = np.flatnonzero(spent + rest[level][rows] < best.limit)
-            rows, spent, chosen = rows[good], spent[good], tuple(c[good] for c in chosen)
-    if len(rows):
-        first = int(np.argmin(spent))
-        if spent[first] < best.limit:
-            best.energy_pj = float(spent[first])
-            best.nest = nests.take(rows[first : first + 1])
-            best.orders = tuple(int(c[first]) for c in chosen)
+        ahead = rest[level][rows] if level < problem.levels else 0.0
+        good = np.flatnonzero(spent + ahead < best.limit)
+        if greedy:
+            good = good[np.lexsort((spent[good], rows[good]))]
+            good = good[np.diff(rows[good], prepend=-1) > 0]
+        rows, spent, chosen = rows[good], spent[good], tuple(c[good] for c in chosen)
+        if not len(rows):
+            return
+    first = int(np.argmin(spent))
+    best.energy_pj = float(spent[first])
+    best.nest = nests.take(rows[first : first + 1])
+    best.orders = tuple(tuple(int(i) for i in c[first]) for c in chosen)

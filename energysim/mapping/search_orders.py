@@ -86,13 +86,32 @@ class Exact:
         self.loops = [self.tiles[c] // self.inside[c] for c in range(self.problem.levels)]
 
     @cached_property
-    def orders(self) -> Numbers:
-        """The order classes as dim numbers (orders, dims), outermost first."""
+    def _dims_seen(self) -> list[tuple[frozenset[str], frozenset[str]]]:
+        return [(t.tensor.dims - t.window_dims, t.window_dims) for t in self.bounds.touches.values()]
+
+    def classes(self, level: int, rows: Numbers) -> tuple[Numbers, Numbers]:
+        """Every row with every order of the loops of a memory that can matter: row positions, and orders (dims)."""
         dims = self.problem.lattice.dims
-        seen = tuple((t.dims - w, w) for t, w in ((x.tensor, x.window_dims) for x in self.bounds.touches.values()))
-        number = {d: i for i, d in enumerate(dims)}
-        here = tuple((plain & frozenset(dims), slides & frozenset(dims)) for plain, slides in seen)
-        return np.array([[number[d] for d in order] for order in orders(dims, here)], dtype=np.int64)
+        active = self.loops[level][rows] > 1
+        code = active @ (1 << np.arange(len(dims), dtype=np.int64)) if dims else np.zeros(len(rows), dtype=np.int64)
+        who, what = [], []
+        for mask in np.unique(code).tolist():
+            here = np.flatnonzero(code == mask)
+            found = self._orders(tuple(d for i, d in enumerate(dims) if mask >> i & 1))
+            who.append(np.repeat(here, len(found)))
+            what.append(np.tile(found, (len(here), 1)))
+        one = np.concatenate(who)
+        back = np.argsort(one, kind="stable")
+        return one[back], np.concatenate(what)[back]
+
+    def _orders(self, active: tuple[str, ...]) -> Numbers:
+        """Orders of the active dims as dim numbers, all other dims outermost."""
+        dims = self.problem.lattice.dims
+        chosen = frozenset(active)
+        seen = tuple((plain & chosen, slides & chosen) for plain, slides in self._dims_seen)
+        rest = [i for i, d in enumerate(dims) if d not in chosen]
+        found = [rest + [dims.index(d) for d in order] for order in orders(active, seen)]
+        return np.array(found, dtype=np.int64).reshape(len(found), len(dims))
 
     def level(self, child: int, rows: Numbers, chosen: tuple[Numbers, ...]) -> Numbers:
         """pJ of all boundaries with this child, for rows of nests with the orders chosen for levels 0..child - 1."""
@@ -103,19 +122,35 @@ class Exact:
         return total
 
     def boundary(self, b: Boundary, rows: Numbers, chosen: tuple[Numbers, ...]) -> Numbers:
-        """pJ of one boundary."""
-        places, bounds, strides = self._time(b.child, rows, chosen)
+        """pJ of one boundary, first visits and finished outputs apart."""
+        touch = self.bounds.touches[b.tensor.name]
         above, crossed = self._arrays(b)
-        times = (bounds - 1) * (np.cumprod(bounds, axis=1) // bounds)
-        free = b.child == self.problem.levels
-        moved = [] if free else [self._displaced(rank, places, bounds, strides) for rank in b.tensor.ranks]
+        if b.child == self.problem.levels:
+            steps, kept = self._steps(rows, b.child), None
+        else:
+            places, bounds, strides = self._time(b.child, rows, chosen)
+            before = np.cumprod(bounds, axis=1)
+            steps = before[:, -1].astype(float) if bounds.shape[1] else np.ones(len(rows))
+            plain = np.array([d in touch.tensor.dims - touch.window_dims for d in self.problem.lattice.dims])
+            stops = plain[places] & (bounds > 1)
+            still = ~np.maximum.accumulate(stops[:, ::-1], axis=1)[:, ::-1]
+            times = np.where(still, (bounds - 1) * (before // bounds), 0)
+            moved = [self._displaced(rank, places, bounds, strides) for rank in self._window_ranks(b)]
+            kept = (times, moved)
         cost = np.zeros(len(rows))
         for j in range(len(crossed) + 1):
             price = b.up if j == 0 else dict(b.crossing)[self._array(crossed[j - 1]).name]
             price += b.into if j == len(crossed) else 0.0
             if price:
-                cost += price * self._arrivals(b, rows, [*above, *crossed[:j]], crossed[j:], times, moved)
+                cost += price * self._arrivals(b, rows, [*above, *crossed[:j]], crossed[j:], steps, kept)
         return cost
+
+    def _window_ranks(self, b: Boundary) -> list[Rank]:
+        dims = self.bounds.touches[b.tensor.name].window_dims
+        return [rank for rank in b.tensor.ranks if dims & set(rank.dims)]
+
+    def _array(self, place: Place) -> Array:
+        return self.problem.gaps[place[0]][place[1]]
 
     def any_order(self) -> Numbers:
         """pJ that do not depend on any order: first visits, finished outputs, idle power."""
@@ -154,16 +189,9 @@ class Exact:
 
     def _time(self, child: int, rows: Numbers, chosen: tuple[Numbers, ...]) -> tuple[Numbers, Numbers, Numbers]:
         """Temporal loops outside a level, outermost first: dim numbers, bounds and strides, each (rows, loops)."""
-        places, bounds, strides = [], [], []
-        for c in range(child):
-            if c < len(chosen):
-                order = self.orders[chosen[c]]
-            else:
-                order = np.broadcast_to(np.arange(self.tiles[0].shape[1]), (len(rows), self.tiles[0].shape[1]))
-            places.append(order)
-            bounds.append(np.take_along_axis(self.loops[c][rows], order, 1))
-            strides.append(np.take_along_axis(self.inside[c][rows], order, 1))
-        return np.concatenate(places, 1), np.concatenate(bounds, 1), np.concatenate(strides, 1)
+        bounds = [np.take_along_axis(self.loops[c][rows], chosen[c], 1) for c in range(child)]
+        strides = [np.take_along_axis(self.inside[c][rows], chosen[c], 1) for c in range(child)]
+        return np.concatenate(chosen[:child], 1), np.concatenate(bounds, 1), np.concatenate(strides, 1)
 
     def _displaced(self, rank: Rank, places: Numbers, bounds: Numbers, strides: Numbers) -> Numbers:
         """How far the tile moves in a rank when each loop advances and those inside it return (rows, loops)."""
@@ -179,32 +207,35 @@ class Exact:
         rows: Numbers,
         outside: list[Place],
         within: list[Place],
-        times: Numbers,
-        moved: list[Numbers],
+        steps: Numbers,
+        kept: tuple[Numbers, list[Numbers]] | None,
     ) -> Numbers:
-        """Words taken up when instances of arrays `within` share, and those of `outside` each take their own."""
+        """Words taken up when instances of arrays `within` share, and those of `outside` each take their own.
+
+        `kept`: how often each loop advances with words kept, and the displacement in each window rank then.
+        """
         touch, lattice = self.bounds.touches[b.tensor.name], self.problem.lattice
         sharing = [p for p in within if touch.shares(self._array(p))]
         passing = bool(sharing) and all(b.tensor.role in self._array(p).forwarding for p in sharing)
-        alone = np.ones(len(rows))
-        for c, n in [*outside, *(p for p in within if p not in sharing)]:
-            alone = alone * self.factors[c][n][rows].prod(axis=1)
-        tile = self.tiles[b.child][rows]
-        need, kept = np.ones(len(rows)), np.ones(times.shape)
-        for r, rank in enumerate(b.tensor.ranks):
-            used = [(i, u) for d, u in rank.terms for i in (lattice.dims.index(d) if d in lattice.dims else -1,) if i >= 0]
-            if not used:
-                continue
+        words = touch.plain[self.nests.tiles[b.child][rows]]
+        for c, n in [*outside, *within]:
+            place = self.nests.spatial[c][n][rows]
+            words = words * (touch.plain if (c, n) in sharing else touch.every)[place]
+        tile = self.tiles[b.child]
+        need, stay = np.ones(len(rows)), 1.0
+        for r, rank in enumerate(self._window_ranks(b)):
             columns = []
-            for i, u in used:
-                size = self._sharing_loops(b.child, rows, sharing, i)
-                columns.append((u, tile[:, i], size))
-            union, keep = _rank_sums(columns, moved[r] if moved else None, passing)
-            need = need * union
-            kept = kept * keep if moved else kept
-        if not moved:
-            return alone * need * self._steps(rows, b.child)
-        return alone * (need + (times * (need[:, None] - kept)).sum(axis=1))
+            for d, u in rank.terms:
+                if d in lattice.dims:
+                    i = lattice.dims.index(d)
+                    columns.append((u, tile[rows, i], self._sharing_loops(rows, sharing, i)))
+            union, keep = _rank_sums(columns, kept[1][r] if kept else None, passing)
+            need, stay = need * union, stay * keep
+        if kept is None:
+            return words * need * steps
+        if not touch.window_dims:
+            return words * (steps - kept[0].sum(axis=1))
+        return words * (need * steps - (kept[0] * stay).sum(axis=1))
 
     def _steps(self, rows: Numbers, child: int) -> Numbers:
         steps = np.ones(len(rows))
@@ -212,7 +243,7 @@ class Exact:
             steps = steps * self.loops[c][rows].prod(axis=1)
         return steps
 
-    def _sharing_loops(self, child: int, rows: Numbers, sharing: list[Place], axis: int) -> list[tuple[Numbers, Numbers]]:
+    def _sharing_loops(self, rows: Numbers, sharing: list[Place], axis: int) -> list[tuple[Numbers, Numbers]]:
         """(bound, stride) of the spatial loops of one dim on arrays that share, per row."""
         found = []
         for c, n in sharing:
@@ -228,16 +259,10 @@ def _rank_sums(
 ) -> tuple[Numbers, Numbers]:
     """Positions of a rank that all sharing instances need, and how many of them are kept at each displacement.
 
-    `columns`: per dim its coefficient, tile sizes and (bound, stride) of spatial loops, all (rows,); one plain dim and
-    windows that are not spread have closed forms, all other cases are counted once per distinct row.
+    `columns`: per dim its coefficient, tile sizes and (bound, stride) of spatial loops, all (rows,). Distinct rows are
+    counted once each.
     """
     rows = len(columns[0][1])
-    if len(columns) == 1:
-        _, tile, spread = columns[0]
-        need = tile.astype(float)
-        for bound, _ in spread:
-            need = need * bound
-        return need, np.ones(1) if moved is None else np.where(moved == 0, need[:, None], 0.0)
     code = np.zeros(rows, dtype=np.int64)
     for _, tile, spread in columns:
         for column in [tile, *(x for loop in spread for x in loop)]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from energysim.hardware.accelerator import Array
 from energysim.mapping.search_problem import Problem
-from energysim.mapping.search_space import Numbers, primes
+from energysim.mapping.search_space import Numbers
 from energysim.workload.layer import Rank, Tensor
 
 
@@ -32,13 +32,14 @@ class Rows:
 
 @dataclass(frozen=True)
 class Words:
-    """Words of one outer iteration, per row: `total[j]` when only arrays j.. of the gap share, `fresh[j]` when sliding.
+    """Words of one outer iteration, per row: `total[j]` when only arrays j.. of the gap share.
 
-    `total[0]` is what the gap asks of the level above it, the last entry what all instances below it take up.
+    `total[0]` is what the gap asks of the level above it, the last entry what all instances below it take up. `new[d][j]`
+    is the least share of them that is new when window dim d moves on.
     """
 
     total: tuple[Numbers, ...]
-    fresh: tuple[Numbers, ...]
+    new: dict[str, tuple[Numbers, ...]]
 
 
 @dataclass(frozen=True)
@@ -168,54 +169,49 @@ class Touch:
                 s = rows.spatial[n]
                 words = words * (self.relevant[s] if n >= j and self.shares(array) else self.every[s])
             total.append(words)
-        return Words(tuple(total), tuple(total))
+        return Words(tuple(total), {})
 
     def _window_words(self, rows: Rows, arrays: tuple[Array, ...]) -> Words:
         lattice = self.problem.lattice
-        total, fresh = [], []
+        total: list[Numbers] = []
+        new: dict[str, list[Numbers]] = {d: [] for d in sorted(self.window_dims & set(lattice.dims))}
         for j in range(len(arrays) + 1):
             joint = [rows.spatial[n] for n, array in enumerate(arrays) if n >= j and self.shares(array)]
             alone = [rows.spatial[n] for n, array in enumerate(arrays) if not (n >= j and self.shares(array))]
-            words = self.plain[rows.tile]
+            words = self.elements[rows.tile] if self.strange else self.plain[rows.tile]
             for s in alone:
                 words = words * self.every[s]
             for s in joint:
                 words = words * self.plain[s]
-            kept = np.zeros(len(rows.tile))
             for w in self.windows:
-                index = []
-                for axis in w.axes:
-                    stride, number = lattice.strides[axis], lattice.shape[axis]
-                    values = lattice.values[axis]
-                    spread = prod((values[s // stride % number] for s in joint), start=np.ones(1, dtype=np.int64))
-                    index += [rows.tile // stride % number, np.searchsorted(values, spread)]
-                open_p, open_r = (
-                    rows.whole // lattice.strides[axis] % lattice.shape[axis] < lattice.shape[axis] - 1
+                place = tuple(
+                    x
                     for axis in w.axes
+                    for x in (rows.tile // lattice.strides[axis] % lattice.shape[axis], self._spread(joint, axis))
                 )
-                place = tuple(index)
-                most = np.maximum(np.where(open_p, w.kept_p[place], 0.0), np.where(open_r, w.kept_r[place], 0.0))
-                kept = np.maximum(kept, most / w.union[place])
-                words = words * w.union[place]
+                union = w.union[place]
+                words = words if self.strange else words * union
+                new[lattice.dims[w.axes[0]]].append(1.0 - w.kept_p[place] / union)
+                new[lattice.dims[w.axes[1]]].append(1.0 - w.kept_r[place] / union)
             total.append(words)
-            fresh.append(words * (1.0 - kept) * self._advances(rows))
-        return Words(tuple(total), tuple(fresh))
-
-    def _advances(self, rows: Rows) -> Numbers:
-        """The share of steps in which no reset of one dim can undo the advance of the other, at least."""
-        lattice, share = self.problem.lattice, np.ones(len(rows.tile))
         if self.strange:
-            return np.zeros(len(rows.tile))
-        both = np.zeros(len(rows.tile), dtype=bool)
-        least = np.full(len(rows.tile), np.inf)
-        for w in self.windows:
-            still_open = np.ones(len(rows.tile), dtype=bool)
-            for axis in w.axes:
-                values = lattice.values[axis]
-                left = values[-1] // values
-                smallest = np.array([min(primes(int(x)), default=0) or np.inf for x in left])
-                place = rows.whole // lattice.strides[axis] % lattice.shape[axis]
-                least = np.minimum(least, smallest[place])
-                still_open &= place < lattice.shape[axis] - 1
-            both |= still_open
-        return np.where(both, 1.0 - 1.0 / least, share)
+            return Words(tuple(total), {d: tuple(0.0 * t for t in total) for d in new})
+        return Words(tuple(total), {d: tuple(shares) for d, shares in new.items()})
+
+    def _spread(self, joint: list[Numbers], axis: int) -> Numbers:
+        """Divisor number of the product of spatial factors in one dim."""
+        lattice = self.problem.lattice
+        stride, number = lattice.strides[axis], lattice.shape[axis]
+        if len(joint) == 1:
+            return joint[0] // stride % number
+        factor = np.ones(1, dtype=np.int64)
+        for s in joint:
+            factor = factor * lattice.values[axis][s // stride % number]
+        return np.searchsorted(lattice.values[axis], factor)
+
+    @cached_property
+    def partners(self) -> dict[str, str]:
+        """The other dim of the window of each window dim."""
+        dims = self.problem.lattice.dims
+        pairs = [(dims[w.axes[0]], dims[w.axes[1]]) for w in self.windows]
+        return {a: b for pair in pairs for a, b in (pair, pair[::-1])}

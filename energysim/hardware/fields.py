@@ -31,7 +31,7 @@ _ROLES = ListOf(_ROLE, unique=True)
 _POSITIVE = Number(exclusive=True)
 _UP_TO = Either((_POSITIVE, Text(choices=(UNLIMITED,))))
 
-_SOURCE = Field(Text(), "who says so: a key of 'sources', or a citation in words")
+_SOURCE = Field(Text(), "who says so: a key of 'sources', or the citation itself")
 _TIER = Field(Text(choices=TIERS), "how far the number can be trusted, best first")
 _PJ = Field(_POSITIVE, "energy in picojoules")
 OPERATION = Record("price", {"pj": _PJ, "source": _SOURCE, "tier": _TIER})

@@ -1,5 +1,6 @@
 """Reads an accelerator file into facts and prices, and writes it back, fully resolved."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from energysim.hardware.accelerator import TIERS, Accelerator, Array, Axis, Comp
 from energysim.hardware.defaults import default_price
 from energysim.hardware.fields import ACCELERATOR, ANY_WIDTH, REQUIRED_ACTIONS, ROLES, UNLIMITED
 from energysim.packaged import packaged
-from energysim.yaml_fields import Fields, read_fields
+from energysim.yaml_fields import NAME, Fields, read_fields
 from energysim.yaml_nodes import Node, Problems, dump, load, shown
 
 
@@ -183,9 +184,9 @@ def _price(fields: Fields, sources: Mapping[str, str], problems: Problems) -> Pr
 
 
 def _cited(fields: Fields, sources: Mapping[str, str], problems: Problems) -> str:
-    """The citation of a price: one word is a key of `sources`, more words are the citation itself."""
+    """The citation of a price: what looks like a name is a key of `sources`, all else is the citation itself."""
     source: str = fields["source"]
-    if " " not in source and source not in sources:
+    if source not in sources and re.fullmatch(NAME.pattern, source):
         hint = nearest(source, sources) or f"; known: {', '.join(sources) or 'none'}"
         problems.add(fields.at("source"), f"unknown source '{shown(source)}'{hint}")
     return sources.get(source, source)

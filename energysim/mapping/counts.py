@@ -111,7 +111,7 @@ class _Batch:
         """Distinct rows of bounds over the loops of some dims, and for every mapping which of them it has."""
         if dims not in self._rows:
             columns = [k for d in dims for k in self.of_dim[d]]
-            which, first = np.zeros(self.size, dtype=np.int64), np.zeros(1, dtype=np.int64)
+            which, first = np.zeros(self.size, dtype=np.int64), np.zeros(min(1, self.size), dtype=np.int64)
             for k in columns:
                 column = self.columns[k].astype(np.int64, copy=False)
                 which, first = _distinct(which * (int(column.max(initial=0)) + 1) + column)

@@ -239,6 +239,23 @@ def test_a_file_with_a_byte_order_mark_and_windows_line_ends_is_read() -> None:
     assert parse_accelerator(parse(text, "a.yaml"), "a") == described(TINY)
 
 
+def test_prices_by_role_serve_when_every_role_kept_has_one() -> None:
+    general = "      read: {pj: 1, per_bits: 16, source: book, tier: table}\n"
+    weight, output = (
+        f"{role}: {{read: {{pj: 2, per_bits: 16, source: book, tier: table}}}}" for role in ("weight", "output")
+    )
+    without = changed("by_role: {output: {write: {pj: 3, per_bits: 32, source: book, tier: table}}}", "by_role: {W}")
+    assert refused(without.replace(general, "").replace("W", weight)) == [
+        "a.yaml:31: memory 'spad' has no energy for 'read'; give it, or say 'defaults: allowed'"
+    ]
+    first = described(without.replace(general, "").replace("W", f"{weight}, {output}"))
+    price = first.table.price("spad", "read", "output")
+    assert price is not None
+    assert price.pj == 2
+    assert first.table.price("spad", "read", "input") is None
+    assert parse_accelerator(parse(to_yaml(first), "a.yaml"), "a").table == first.table
+
+
 def test_defaults_are_priced_and_marked_only_when_allowed() -> None:
     text = changed("      read: {pj: 6, per_bits: 16, source: book, tier: published}\n", "")
     assert refused(text + "defaults: allowed\n") == [

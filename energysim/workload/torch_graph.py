@@ -43,7 +43,7 @@ class GraphReader:
     uncounted: dict[str, int] = field(default_factory=dict)
     every: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
-    channel_norm: "tuple[tuple[str, str], Node] | None" = None
+    channel_norm: "tuple[str, Node] | None" = None
 
     def read(self) -> None:
         """Walk all nodes in order."""
@@ -69,27 +69,29 @@ class GraphReader:
             known = (self.constants.get(source, frozenset()) for source in node.all_input_nodes)
             self.constants[node] = frozenset[str]().union(*known)
             return
-        op, norm = _op_name(node), _module(node)
-        if not norm[1].endswith(".LocalResponseNorm"):
-            self.channel_norm = None
-        elif self.channel_norm is not None and self.channel_norm[0] == norm:
-            # one LocalResponseNorm is exported as ten operations: the first became the layer
-            self._pass(node, self.channel_norm[1], self.owners[self.channel_norm[1]])
+        if self._normalises_channels(node, sources):
             return
-        else:
-            self.channel_norm = (norm, node)
-            self._channel_norm(node, sources)
-            return
+        op = _op_name(node)
         if op == "getitem":
             self._pass(node, sources[0], self.owners[sources[0]][node.args[1]])
         elif not (self._view(node, op, sources) or self._fuse(node, op, sources)):
             self._layer(node, op)
 
-    def _channel_norm(self, node: "Node", sources: "list[Node]") -> None:
-        size = int(self.module.get_submodule(_module(node)[0]).size)  # type: ignore[arg-type]
-        shapes = _shapes(sources[0])
-        call = Call(self._name(node, "local_response_norm"), "local_response_norm", {}, shapes)
-        self._emit(node, channel_norm(call, size), sources[:1])
+    def _normalises_channels(self, node: "Node", sources: "list[Node]") -> bool:
+        """A local response normalisation is exported as ten operations: the first becomes the layer, the others it."""
+        call, function = node.meta.get("torch_fn") or ("", "")
+        if not function.endswith(".local_response_norm"):
+            return False
+        if self.channel_norm is not None and self.channel_norm[0] == call:
+            self._pass(node, self.channel_norm[1], self.owners[self.channel_norm[1]])
+            return True
+        pool = node
+        while not _op_name(pool).startswith("avg_pool"):
+            pool = pool.next
+        label, op = self._name(node, "local_response_norm"), "local_response_norm"
+        self._emit(node, channel_norm(Call(label, op, {}, _shapes(node)), pool.args[1][0]), sources)  # type: ignore[index, arg-type]
+        self.channel_norm = (call, node)
+        return True
 
     def _pass(self, node: "Node", source: "Node", value: Any) -> None:
         self.owners[node], self.passes[node] = value, source

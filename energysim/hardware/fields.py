@@ -119,7 +119,7 @@ ACCELERATOR = Record(
     "accelerator",
     {
         "source": Field(Text(), "where this description comes from"),
-        "name": Field(NAME, "name of the accelerator; the file's name when not given", None),
+        "name": Field(Text(), "name of the accelerator; the file's name when not given", None),
         "sources": Field(MapOf(Text()), "citations, by the key under which prices refer to them", {}),
         "technology_nm": Field(_POSITIVE, "process node", None),
         "clock_hz": Field(_POSITIVE, "the clock of all cycles in this file"),

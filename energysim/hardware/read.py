@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from os.path import exists
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -63,7 +64,7 @@ def read_accelerator(reference: str | Path) -> DescribedAccelerator:
     names = packaged("hw_configs")
     if text in names:
         return parse_accelerator(load(names[text]), text)
-    if not Path(text).suffix and "/" not in text and not Path(text).exists():
+    if not Path(text).suffix and "/" not in text and not exists(text):
         raise unknown("accelerator", shown(text), names)
     return parse_accelerator(load(reference), Path(text).stem)
 
@@ -75,7 +76,7 @@ def parse_accelerator(node: Node, name: str) -> DescribedAccelerator:
     _check_levels(fields, problems)
     problems.check()
     accelerator = Accelerator(
-        name=fields["name"] or name,
+        name=fields["name"] or shown(name),
         source=fields["source"],
         levels=tuple(_memory(level) if "memory" in level else _array(level) for level in fields["levels"]),
         compute=Compute(fields["compute"]["name"], frozenset(fields["compute"]["gates"]), fields["compute"]["bits"]),

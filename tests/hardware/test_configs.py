@@ -104,7 +104,9 @@ def test_nvdla_as_published() -> None:
         "kernel": (16, {"M"}),
         "channel": (64, {"C"}),
     }
-    assert level("nvdla", "convolution_buffer").capacity_bits == 16 * 32 * 1024 * 8
+    # 16 banks, each of two memories of 256 words of 512 bits; 128 rows of 16 sums of 48 bits (96 bytes).
+    assert level("nvdla", "convolution_buffer").capacity_bits == 16 * 2 * 256 * 512
+    assert level("nvdla", "accumulators").capacity_bits == 128 * 96 * 8
     assert nvdla.clock_hz == 1e9
     assert level("nvdla", "dram").read_bits_per_cycle == 20e9 * 8 / 1e9
     # What its file leaves out is priced by default and says so.
@@ -125,7 +127,7 @@ def test_one_mac_costs_one_for_everything() -> None:
         ("tpu_v1", "weight_fifo", ("32", "262144", "512")),
         ("tpu_v1", "unified_buffer", ("32", "1048576", "512")),
         ("tpu_v1", "accumulators", ("32", "16384", "32")),
-        ("nvdla", "convolution_buffer", ("22", "32768", "512")),
+        ("nvdla", "convolution_buffer", ("22", "16384", "512")),
     ],
 )
 def test_prices_copied_from_the_table_are_its_rows(name: str, component: str, row: tuple[str, str, str]) -> None:

@@ -1,5 +1,6 @@
 """Reading accelerators: what is understood, every way a file can be wrong, and the way back to YAML."""
 
+import pickle
 import random
 import subprocess
 import sys
@@ -101,7 +102,8 @@ def test_every_field_arrives() -> None:
 
 
 def test_names_agree_with_the_workload() -> None:
-    assert (ROLES, DIMS, set(CODINGS)) == (LAYER_ROLES, LAYER_DIMS, set(ENCODINGS))
+    assert (ROLES, DIMS) == (LAYER_ROLES, LAYER_DIMS)
+    assert set(CODINGS) == set(ENCODINGS), "an encoding in workload/encoding.py also needs a line in hardware/fields.py"
 
 
 def changed(old: str, new: str) -> str:
@@ -239,6 +241,23 @@ def test_a_file_with_a_byte_order_mark_and_windows_line_ends_is_read() -> None:
     assert parse_accelerator(parse(text, "a.yaml"), "a") == described(TINY)
 
 
+def test_prices_by_role_serve_when_every_role_kept_has_one() -> None:
+    general = "      read: {pj: 1, per_bits: 16, source: book, tier: table}\n"
+    weight, output = (
+        f"{role}: {{read: {{pj: 2, per_bits: 16, source: book, tier: table}}}}" for role in ("weight", "output")
+    )
+    without = changed("by_role: {output: {write: {pj: 3, per_bits: 32, source: book, tier: table}}}", "by_role: {W}")
+    assert refused(without.replace(general, "").replace("W", weight)) == [
+        "a.yaml:31: memory 'spad' has no energy for 'read'; give it, or say 'defaults: allowed'"
+    ]
+    first = described(without.replace(general, "").replace("W", f"{weight}, {output}"))
+    price = first.table.price("spad", "read", "output")
+    assert price is not None
+    assert price.pj == 2
+    assert first.table.price("spad", "read", "input") is None
+    assert parse_accelerator(parse(to_yaml(first), "a.yaml"), "a").table == first.table
+
+
 def test_defaults_are_priced_and_marked_only_when_allowed() -> None:
     text = changed("      read: {pj: 6, per_bits: 16, source: book, tier: published}\n", "")
     assert refused(text + "defaults: allowed\n") == [
@@ -283,6 +302,25 @@ def test_names_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert read_accelerator(tmp_path / "mine.yaml").file == str(tmp_path / "mine.yaml")
     with pytest.raises(InputError, match="is a directory"):
         read_accelerator(tmp_path)
+    for strange in ("x" * 5000, "a\0b", "", "\x1b[2J"):
+        with pytest.raises(InputError) as caught:
+            read_accelerator(strange)
+        assert str(caught.value).isprintable()
+
+
+def test_a_file_may_have_any_name(tmp_path: Path) -> None:
+    path = tmp_path / "my chip-2.yaml"
+    path.write_text(TINY, "utf-8")
+    first = read_accelerator(path)
+    assert first.name == "my chip-2"
+    assert parse_accelerator(parse(to_yaml(first), "a.yaml"), "other").accelerator == first.accelerator
+
+
+def test_what_is_read_can_be_sent_to_other_processes_and_be_a_key() -> None:
+    first = read_accelerator("eyeriss")
+    again = pickle.loads(pickle.dumps(first))
+    assert again == first
+    assert {first.accelerator: 1}[again.accelerator] == 1
 
 
 def test_mutated_files_give_nothing_but_input_errors() -> None:

@@ -5,10 +5,11 @@ at every step; so do words kept at each kind of step (which loop has just advanc
 rank; here they are multiplied, rank by rank, and added over the loops that can advance.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from collections.abc import Mapping as Map
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ UNIT = "compute"
 """The tensor name under which operations of the compute unit are counted."""
 
 Key = tuple[str, str, str]
+STEPS: Key = ("", "steps", "")
 Integers = NDArray[Any]
 """int64, or Python integers where int64 could overflow."""
 
@@ -52,74 +54,119 @@ def count(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Counts:
     return Counts({key: int(n[0]) for key, n in sorted(values.items()) if n[0]}, int(steps[0]))
 
 
+def active_instances(layer: Layer, mapping: Mapping) -> int:
+    """Compute units at work in the fullest step (the first one) of a mapping."""
+    total = 1
+    for d, size in layer.dims.items():
+        loops = _merged([(x.bound, RESET if x.axis is None else FREE) for x in mapping.loops if x.dim == d])
+        total *= held_and_kept(((0, size, loops),))[0]
+    return total
+
+
 def count_many(
-    layer: Layer, accelerator: Accelerator, nest: tuple[Loop | Storage, ...], bounds: Integers, chunk: int = 1 << 14
+    layer: Layer, accelerator: Accelerator, nest: tuple[Loop | Storage, ...], bounds: Integers, chunk: int = 1 << 13
 ) -> tuple[dict[Key, Integers], Integers]:
     """Counts and steps of many legal mappings that share a nest; row i of `bounds` (n, loops) replaces its bounds.
 
     Bounds of dtype object are counted in Python integers, all others in int64. Legality is not checked.
     """
+    if not len(bounds):
+        values, steps = count_many(layer, accelerator, nest, np.ones((1, bounds.shape[1]), dtype=np.int64))
+        return {key: n[:0] for key, n in values.items()}, steps[:0]
     batch = _Batch(layer, accelerator, nest, bounds)
-    parts = [_count_rows(batch, slice(i, i + chunk)) for i in range(0, max(1, len(bounds)), chunk)]
-    values = {key: np.concatenate([part[key] for part, _ in parts]) for key in parts[0][0]}
-    return values, np.concatenate([steps for _, steps in parts])
+    formulas = _formulas(batch)
+    parts = [_evaluate(batch, formulas, slice(i, i + chunk)) for i in range(0, len(bounds), chunk)]
+    values = {key: np.concatenate([part[key] for part in parts]) for key in formulas}
+    return values, values.pop(STEPS)
 
 
 Parts = dict[int, int]
 """Loop number to its part (see `positions`)."""
+
+Terms = tuple[tuple[str, int], ...]
+Sums = Callable[[tuple[Dim, ...]], tuple[int, int]]
+
+Factor = tuple[int, int]
+"""Number of a table, and which of its two sums."""
+
+Formula = Counter[tuple[Factor, ...]]
+"""A count as a sum of products, each with its coefficient; one formula holds for all mappings of a nest."""
 
 
 class _Batch:
     """Mappings of one nest: which loops each dim has, and which rows share the bounds of a dim or rank."""
 
     def __init__(self, layer: Layer, accelerator: Accelerator, nest: tuple[Loop | Storage, ...], bounds: Integers):
-        self.layer, self.accelerator, self.nest, self.bounds = layer, accelerator, nest, bounds
+        self.layer, self.accelerator, self.nest = layer, accelerator, nest
+        self.number = object if bounds.dtype == object else np.int64
+        self.size, self.columns = len(bounds), np.ascontiguousarray(bounds.T, dtype=self.number)
         self.positions = [i for i, item in enumerate(nest) if isinstance(item, Loop)]
         self.loops = [item for item in nest if isinstance(item, Loop)]
-        self.active = [k for k in range(len(self.loops)) if bool((bounds[:, k] > 1).any())]
+        self.active = [k for k in range(len(self.loops)) if bool((self.columns[k] > 1).any())]
         self.of_dim = {d: [k for k in self.active if self.loops[k].dim == d] for d in DIMS}
         self.arrays = {array.name: array for array in accelerator.arrays}
         self.array_of = {k: str(x.axis).rsplit(".", 1)[0] for k, x in enumerate(self.loops) if x.axis is not None}
-        self.number = object if bounds.dtype == object else np.int64
         self._rows: dict[tuple[str, ...], tuple[Integers, Integers]] = {}
-        self._tables: dict[Any, Integers] = {}
+        self.tables: list[tuple[Integers, Integers]] = []
+        self._numbers: dict[Any, int] = {}
 
     def rows(self, dims: tuple[str, ...]) -> tuple[Integers, Integers]:
         """Distinct rows of bounds over the loops of some dims, and for every mapping which of them it has."""
         if dims not in self._rows:
             columns = [k for d in dims for k in self.of_dim[d]]
-            which = np.zeros(len(self.bounds), dtype=np.int64)
-            first = np.zeros(1, dtype=np.int64)
+            which, first = np.zeros(self.size, dtype=np.int64), np.zeros(1, dtype=np.int64)
             for k in columns:
-                column = self.bounds[:, k].astype(np.int64)
+                column = self.columns[k].astype(np.int64, copy=False)
                 which, first = _distinct(which * (int(column.max(initial=0)) + 1) + column)
-            self._rows[dims] = self.bounds[first][:, columns], which
+            self._rows[dims] = np.ascontiguousarray(self.columns[columns][:, first].T), which
         return self._rows[dims]
 
-    def table(
-        self, function: Callable[[tuple[Dim, ...]], tuple[int, int]], terms: tuple[tuple[str, int], ...], parts: Parts
-    ) -> tuple[Integers, Integers]:
-        """The two sums of a rank for each distinct row of its bounds: arrays of shape (distinct,)."""
+    def table(self, function: Sums, terms: Terms, parts: Parts) -> int:
+        """The number of the table with both sums of a rank, (2, distinct rows), and each mapping's row in it."""
         dims = tuple(dim for dim, _ in terms)
         columns = [k for d in dims for k in self.of_dim[d]]
         key = (function, terms, tuple(parts[k] for k in columns))
-        if key not in self._tables:
-            distinct, _ = self.rows(dims)
-            sums = []
-            for row in distinct.tolist():
-                bound = dict(zip(columns, row, strict=True))
-                rank = tuple(
-                    (c, self.layer.dims[d], _merged([(bound[k], parts[k]) for k in self.of_dim[d]])) for d, c in terms
-                )
-                sums.append(function(rank))
-            self._tables[key] = np.array(sums, dtype=self.number).reshape(-1, 2)
-        table = self._tables[key]
-        return table[:, 0], table[:, 1]
+        if key not in self._numbers:
+            distinct, which = self.rows(dims)
+            of_dim = tuple((c, self.layer.dims[d], tuple(parts[k] for k in self.of_dim[d])) for d, c in terms)
+            if self.number is object:
+                sums = _sums(function, of_dim, distinct.tolist())
+            else:
+                sums = _remembered_sums(function, of_dim, distinct.tobytes(), len(distinct))
+            self._numbers[key] = len(self.tables)
+            self.tables.append((sums, which))
+        return self._numbers[key]
 
-    def groups(self, tensor: Tensor) -> list[tuple[tuple[str, int], ...]]:
+    def product(self, function: Sums, groups: list[Terms], parts: Parts, which: int) -> Formula:
+        """The product over ranks of one of their two sums, as a formula; empty where it is zero for all mappings."""
+        factors = tuple((self.table(function, terms, parts), which) for terms in groups)
+        return Formula({factors: 1} if all(self.tables[n][0][which].any() for n, _ in factors) else {})
+
+    def groups(self, tensor: Tensor) -> list[Terms]:
         """The ranks of a tensor as terms, and each dim it does not have as a rank of coefficient 0."""
         own = [tuple(rank.terms) for rank in tensor.ranks]
         return own + [((d, 0),) for d in DIMS if d not in tensor.dims and self.of_dim[d]]
+
+
+DimParts = tuple[tuple[int, int, tuple[int, ...]], ...]
+"""Per dim of a rank: coefficient, size, and the parts of its loops."""
+
+
+def _sums(function: Sums, dims: DimParts, rows: list[list[int]]) -> Integers:
+    """Both sums of a rank for each row of loop bounds (the loops of its first dim, then of its second, ...)."""
+    found = []
+    for row in rows:
+        left = iter(row)
+        found.append(
+            function(tuple((c, size, _merged([(next(left), part) for part in parts])) for c, size, parts in dims))
+        )
+    return np.array(found, dtype=object).reshape(-1, 2).T
+
+
+@lru_cache(maxsize=1 << 13)
+def _remembered_sums(function: Sums, dims: DimParts, rows: bytes, count: int) -> Integers:
+    """`_sums` in int64, remembered between batches, which mostly ask for the same chains of bounds."""
+    return _sums(function, dims, np.frombuffer(rows, dtype=np.int64).reshape(count, -1).tolist()).astype(np.int64)
 
 
 def _distinct(codes: Integers) -> tuple[Integers, Integers]:
@@ -154,13 +201,12 @@ class _Boundary:
     """A tensor between the memory marked at nest position `parent` and the one at `child` (the end: compute unit)."""
 
     batch: _Batch
-    rows: slice
     tensor: Tensor
     parent: int
     child: int
 
     @cached_property
-    def cache(self) -> dict[Any, Integers]:
+    def cache(self) -> dict[Any, Formula]:
         """Arrivals already counted, by the parts of the spatial loops."""
         return {}
 
@@ -187,20 +233,7 @@ class _Boundary:
             return FREE
         return _sharing(self.batch.arrays[name], self.tensor.role)
 
-    def product(self, parts: Parts, which: int) -> Integers:
-        """Product over ranks of one of the two sums (0 needed, 1 kept), for each mapping of these rows."""
-        total: Integers | None = None
-        for terms in self.batch.groups(self.tensor):
-            table = self.batch.table(held_and_kept, terms, parts)[which]
-            if not table.any():
-                return np.zeros(len(self.batch.bounds[self.rows]), dtype=self.batch.number)
-            factor = table[self.batch.rows(tuple(dim for dim, _ in terms))[1][self.rows]]
-            total = factor if total is None else total * factor
-        if total is None:
-            return np.ones(len(self.batch.bounds[self.rows]), dtype=self.batch.number)
-        return total
-
-    def arrivals(self, alone: list[str]) -> Integers:
+    def arrivals(self, alone: list[str]) -> Formula:
         """Words taken up, one for each group of instances that share it; along `alone` arrays nothing is shared."""
         batch = self.batch
         space = {k: self.part(k, alone) for k in batch.active if k in batch.array_of}
@@ -209,28 +242,25 @@ class _Boundary:
             return self.cache[key]
         time = [k for k in batch.active if k not in batch.array_of and batch.positions[k] < self.child]
         inside = {k: INSIDE for k in batch.active if k not in batch.array_of and batch.positions[k] > self.child}
-        total = self.product(space | inside | dict.fromkeys(time, FREE), 0)
+        groups = batch.groups(self.tensor)
+        total = batch.product(held_and_kept, groups, space | inside | dict.fromkeys(time, FREE), 0)
         if self.child < len(batch.nest):
             for i, k in enumerate(time):
                 parts = space | inside | {j: FREE if n < i else RESET for n, j in enumerate(time)} | {k: OWN}
-                total = total - self.product(parts, 1)
+                total = _less(total, batch.product(held_and_kept, groups, parts, 1))
         self.cache[key] = total
         return total
 
-    def visits(self, inside: int) -> tuple[Integers, Integers]:
+    def visits(self, inside: int) -> tuple[Formula, Formula]:
         """Pairs of instance and output touched, and outputs that one instance does alone (loops outside `inside`)."""
         parts = {
             k: FREE if k in self.batch.array_of and self.batch.positions[k] < inside else INSIDE
             for k in self.batch.active
         }
-        pairs = once = np.ones(len(self.batch.bounds[self.rows]), dtype=self.batch.number)
-        for terms in self.batch.groups(self.tensor):
-            index = self.batch.rows(tuple(dim for dim, _ in terms))[1][self.rows]
-            table = self.batch.table(visited, terms, parts)
-            pairs, once = pairs * table[0][index], once * table[1][index]
-        return pairs, once
+        groups = self.batch.groups(self.tensor)
+        return self.batch.product(visited, groups, parts, 0), self.batch.product(visited, groups, parts, 1)
 
-    def counts(self) -> Iterator[tuple[Key, Integers]]:
+    def counts(self) -> Iterator[tuple[Key, Formula]]:
         """Everything that crosses, by key."""
         outer, inner = self.memory(self.parent) or "", self.memory(self.child)
         name, crossed, shared = self.tensor.name, self.crossed, self.arrivals([])
@@ -242,20 +272,20 @@ class _Boundary:
                 yield (inner, "fill", name), self.arrivals(crossed)
             return
         pairs, done = self.visits(self.parent)
-        back = shared - pairs
+        back = _less(shared, pairs)
         yield (outer, "write", name), done
-        yield (outer, "write", PARTIAL), shared - done
+        yield (outer, "write", PARTIAL), _less(shared, done)
         yield (outer, "read", PARTIAL), back
         spread = [(self.batch.positions[k], array) for k, array in self.batch.array_of.items()]
         for n, array in enumerate(crossed):
             last = max((i for i, a in spread if i < self.parent or a in crossed[: n + 1]), default=-1)
             up, done = self.arrivals(crossed[: n + 1]), self.visits(last + 1)[1]
             yield (array, "transfer", name), done
-            yield (array, "transfer", PARTIAL), up - done + back
+            yield (array, "transfer", PARTIAL), _less(_less(up, done), back, -1)
         if inner is not None:
             up, done = self.arrivals(crossed), self.visits(self.child)[1]
             yield (inner, "drain", name), done
-            yield (inner, "drain", PARTIAL), up - done
+            yield (inner, "drain", PARTIAL), _less(up, done)
             yield (inner, "fill", PARTIAL), back
 
 
@@ -267,24 +297,54 @@ def _sharing(array: Array, role: str) -> int:
     return SHARED if role in array.multicast else FREE
 
 
-def _count_rows(batch: _Batch, rows: slice) -> tuple[dict[Key, Integers], Integers]:
-    """Counts and steps of a slice of the batch."""
-    values: dict[Key, Integers] = {}
+def _less(formula: Formula, other: Formula, times: int = 1) -> Formula:
+    """`formula - times * other`, without what cancels."""
+    result = Formula(formula)
+    for product, n in other.items():
+        result[product] -= times * n
+    return Formula({product: n for product, n in result.items() if n})
+
+
+def _formulas(batch: _Batch) -> dict[Key, Formula]:
+    """The formula of every count and, under STEPS, of the steps."""
+    found: dict[Key, Formula] = {}
     for tensor in batch.layer.tensors:
         marks = [i for i, item in enumerate(batch.nest) if isinstance(item, Storage) and item.tensor == tensor.name]
         for parent, child in zip(marks, [*marks[1:], len(batch.nest)], strict=True):
-            for key, n in _Boundary(batch, rows, tensor, parent, child).counts():
-                values[key] = values[key] + n if key in values else n
-    size = len(batch.bounds[rows])
-    steps: Integers = np.ones(size, dtype=batch.number)
+            for key, formula in _Boundary(batch, tensor, parent, child).counts():
+                found[key] = _less(found.get(key, Formula()), formula, -1)
     parts = {k: INSIDE if k in batch.array_of else FREE for k in batch.active}
-    for d in DIMS:
-        if batch.of_dim[d]:
-            steps = steps * batch.table(held_and_kept, ((d, 0),), parts)[0][batch.rows((d,))[1][rows]]
-    layer = batch.layer
-    work = layer.macs + layer.ops
-    values[batch.accelerator.compute.name, layer.unit, UNIT] = np.full(size, work, dtype=batch.number)
-    return values, steps
+    found[STEPS] = batch.product(held_and_kept, [((d, 0),) for d in DIMS if batch.of_dim[d]], parts, 0)
+    found[batch.accelerator.compute.name, batch.layer.unit, UNIT] = Formula({(): batch.layer.macs + batch.layer.ops})
+    return found
 
 
-__all__ = ["PARTIAL", "UNIT", "Counts", "Integers", "Key", "count", "count_many"]
+def _evaluate(batch: _Batch, formulas: dict[Key, Formula], rows: slice) -> dict[Key, Integers]:
+    """Every formula for some of the mappings; each factor and product is looked up or multiplied out once."""
+    factors: dict[Factor, Integers] = {}
+    products: dict[tuple[Factor, ...], Integers] = {}
+    size = len(range(batch.size)[rows])
+    products[()] = np.ones(size, dtype=batch.number)
+
+    def product(wanted: tuple[Factor, ...]) -> Integers:
+        if wanted not in products:
+            for factor in wanted:
+                if factor not in factors:
+                    table, which = batch.tables[factor[0]]
+                    factors[factor] = table[factor[1]][which[rows]]
+            value = factors[wanted[0]]
+            for factor in wanted[1:]:
+                value = value * factors[factor]
+            products[wanted] = value
+        return products[wanted]
+
+    result = {}
+    for key, formula in formulas.items():
+        total: Integers = np.zeros(size, dtype=batch.number)
+        for wanted, n in formula.items():
+            total += product(wanted) if n == 1 else n * product(wanted)
+        result[key] = total
+    return result
+
+
+__all__ = ["PARTIAL", "UNIT", "Counts", "Integers", "Key", "active_instances", "count", "count_many"]

@@ -1,5 +1,6 @@
 """The noun `LayerGraph`: layers and the activations that flow between them."""
 
+import unicodedata
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,15 @@ from energysim.workload.layer import Layer
 
 if TYPE_CHECKING:
     import networkx
+
+
+HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Unicode categories that names from models are cleaned of: control, bidirectional and other unseen characters."""
+
+
+def clean_name(text: str) -> str:
+    """The text without unseen characters; "unnamed" when nothing is left."""
+    return "".join(char for char in text if unicodedata.category(char) not in HIDDEN) or "unnamed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +32,10 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class LayerGraph:
-    """A network: layers in topological order, edges between them by name, and what the reader had to assume."""
+    """A network: layers in topological order, edges between them by name, and what the reader had to assume.
+
+    Edges are kept in the order of their targets, then of their sources.
+    """
 
     name: str
     layers: tuple[Layer, ...]
@@ -37,6 +50,8 @@ class LayerGraph:
             if layer.name in order:
                 raise InputError(f"model '{self.name}': two layers are named '{layer.name}'")
             order[layer.name] = i
+        if len({(edge.source, edge.target) for edge in self.edges}) != len(self.edges):
+            raise InputError(f"model '{self.name}': two edges join the same two layers")
         for edge in self.edges:
             for end in (edge.source, edge.target):
                 if end not in order:
@@ -45,6 +60,8 @@ class LayerGraph:
                 raise InputError(
                     f"model '{self.name}': edge {edge.source} -> {edge.target} runs backwards or in a circle"
                 )
+        edges = sorted(self.edges, key=lambda edge: (order[edge.target], order[edge.source]))
+        object.__setattr__(self, "edges", tuple(edges))
 
     @property
     def macs(self) -> int:

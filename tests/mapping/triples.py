@@ -17,10 +17,13 @@ def _plain(*dims: str) -> tuple[Rank, ...]:
 def layers(draw: Draw, most: int = 5, most_points: int = 300) -> Layer:
     """Convolutions (grouped, strided, dilated, transposed), pooling, element-wise with two inputs, a three-dim rank."""
     kind = draw(st.sampled_from(["convolution", "convolution", "transposed", "pooling", "add", "volume"]))
-    sizes, points = {}, 1
-    for d in draw(st.permutations(DIMS)):
-        sizes[d] = draw(st.integers(1, max(1, min(most, most_points // points))))
-        points *= sizes[d]
+    sizes: dict[str, int] = {}
+    points = 1
+    for d in (draw(st.sampled_from((("P", "R"), ("Q", "S"), ("M", "C"), ("N", "G")))), draw(st.permutations(DIMS))):
+        for dim in d:
+            if dim not in sizes:
+                sizes[dim] = draw(st.integers(1, max(1, min(most, most_points // points))))
+                points *= sizes[dim]
     if kind in ("convolution", "transposed"):
         stride = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
         dilation = (draw(st.integers(1, 2)), draw(st.integers(1, 3)))
@@ -53,22 +56,23 @@ def layers(draw: Draw, most: int = 5, most_points: int = 300) -> Layer:
 
 @st.composite
 def accelerators(draw: Draw) -> Accelerator:
-    """One to four memories, arrays of one or two axes anywhere between them, roles that pass by, all ways of sharing."""
-    roles = st.frozensets(st.sampled_from(ROLES))
+    """One to four memories, arrays of one or two axes anywhere between, roles that pass by, all ways of sharing."""
+    roles = st.sampled_from((ROLES, ROLES, ("weight", "input"), ("input", "output"), ("weight", "output"), ("output",)))
     levels: list[Memory | Array] = [Memory("dram", None, frozenset(ROLES), 16)]
-    for i in range(draw(st.integers(0, 3))):
-        if draw(st.booleans()):
+    for i in range(draw(st.sampled_from((0, 1, 1, 2, 2, 3)))):
+        if draw(st.sampled_from((True, True, False))):
             levels.append(_array(draw, f"array{i}"))
-        levels.append(Memory(f"memory{i}", None, draw(roles), 16))
+        levels.append(Memory(f"memory{i}", None, frozenset(draw(roles)), 16))
     if draw(st.booleans()):
         levels.append(_array(draw, "last"))
     return Accelerator("random", "drawn", tuple(levels), Compute(), 1e9)
 
 
 def _array(draw: Draw, name: str) -> Array:
-    roles = st.frozensets(st.sampled_from(("weight", "input")))
+    roles = st.sampled_from((frozenset({"weight", "input"}), frozenset({"input"}), frozenset[str]()))
     axes = tuple(Axis(axis, draw(st.integers(1, 6))) for axis in "xy"[: draw(st.integers(1, 2))])
-    return Array(name, axes, draw(roles), draw(roles), draw(st.booleans()))
+    passed = draw(st.sampled_from((frozenset[str](), frozenset({"weight", "input"}))))
+    return Array(name, axes, draw(roles), passed, draw(st.booleans()))
 
 
 @st.composite
@@ -94,7 +98,9 @@ def mappings(draw: Draw, layer: Layer, accelerator: Accelerator) -> Mapping:
                 slots += [(n, f"{array.name}.{axis.name}") for axis in array.axes if draw(st.booleans())]
         for n, axis in slots:
             limit = left if axis is None else min(left, room[axis])
-            bound = draw(st.integers(1, limit))
+            bound = draw(st.sampled_from((1, 2, 2, 3, limit)))
+            if bound > limit:
+                continue
             if axis is not None:
                 room[axis] //= bound
                 spatial[n].insert(0, Loop(dim, bound, axis))
@@ -130,3 +136,34 @@ def triples(draw: Draw) -> tuple[Layer, Accelerator, Mapping]:
     """A layer, an accelerator and a legal mapping of the one on the other."""
     layer, accelerator = draw(layers()), draw(accelerators())
     return layer, accelerator, draw(mappings(layer, accelerator))
+
+
+@st.composite
+def halo_triples(draw: Draw) -> tuple[Layer, Accelerator, Mapping]:
+    """Sliding windows spread over an array and over time at once: where sharing and reuse meet."""
+    sizes = {"p": draw(st.integers(3, 9)), "r": draw(st.integers(1, 4)), "c": draw(st.integers(1, 2)), "q": 1, "m": 1}
+    stride, dilation = (draw(st.integers(1, 2)), 1), (draw(st.integers(1, 2)), 1)
+    layer = convolution("layer", **sizes, stride=stride, dilation=dilation, transposed=draw(st.booleans()))
+    one = frozenset({"input"})
+    sharing = draw(st.sampled_from(((one, frozenset[str]()), (one, one), (frozenset[str](), frozenset[str]()))))
+    arrays = [Array("outer", (Axis("x", 6), Axis("y", 3)), *sharing), Array("inner", (Axis("x", 3),), one)]
+    memories = [Memory(name, None, frozenset(ROLES), 16) for name in ("dram", "buffer", "spad")]
+    levels = (memories[0], *draw(st.sampled_from(((memories[1],), ()))), arrays[0], memories[2])
+    levels += (arrays[1],) if draw(st.booleans()) else ()
+    accelerator = Accelerator("halo", "drawn", levels, Compute(), 1e9)
+    spatial = [Loop("P", draw(st.sampled_from((1, 2, 3))), "outer.x"), Loop("R", draw(st.integers(1, 2)), "outer.y")]
+    spatial = [loop for loop in spatial if loop.bound <= layer.dims[loop.dim]]
+    temporal: list[Loop] = []
+    above: list[Loop] = []
+    for dim in draw(st.permutations(("P", "R", "C"))):
+        tile = draw(st.integers(1, min(2, layer.dims[dim])))
+        spread = max((loop.bound for loop in spatial if loop.dim == dim), default=1)
+        if (spread - 1) * tile >= layer.dims[dim]:
+            tile = 1
+        temporal.append(Loop(dim, tile))
+        above.append(Loop(dim, -(-layer.dims[dim] // (tile * spread))))
+    nest: list[Loop | Storage] = [Storage("dram", t.name) for t in layer.tensors]
+    if len(accelerator.memories) == 3:
+        nest += [Storage("buffer", t.name) for t in layer.tensors]
+    nest += [*draw(st.permutations(above)), *spatial, *(Storage("spad", t.name) for t in layer.tensors), *temporal]
+    return layer, accelerator, Mapping(tuple(nest))

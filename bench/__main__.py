@@ -1,0 +1,92 @@
+"""Speed and size of energysim on this machine: `make bench`. Prints a table and writes reports/bench.json.
+
+Whole commands run in fresh processes with one thread; CPU and wall seconds and peak memory are the operating system's,
+medians of several runs. Mappings per second are counted in this process.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from energysim.hardware.read import read_accelerator
+from energysim.mapping.counts import count_many
+from energysim.mapping.nest import Loop, Storage
+from energysim.workload.layer import convolution
+
+RUNS = 5
+COMMANDS = {
+    "energysim --help": ("--help",),
+    "estimate alexnet on eyeriss": ("estimate", "alexnet", "--on", "eyeriss"),
+    "estimate resnet18 on eyeriss": ("estimate", "resnet18", "--on", "eyeriss"),
+    "estimate resnet50 on eyeriss": ("estimate", "resnet50", "--on", "eyeriss"),
+    "estimate mobilenet_v2 on eyeriss": ("estimate", "mobilenet_v2", "--on", "eyeriss"),
+    "estimate googlenet on eyeriss": ("estimate", "googlenet", "--on", "eyeriss"),
+}
+
+
+def whole_process(arguments: Sequence[str]) -> dict[str, float]:
+    """CPU and wall seconds and peak megabytes of one command in a fresh process with one thread."""
+    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "energysim", *arguments], stdout=subprocess.DEVNULL, env={**os.environ, **one_thread}
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"energysim {' '.join(arguments)} ended with {process.returncode}")
+    return {"cpu_s": usage.ru_utime + usage.ru_stime, "wall_s": wall, "peak_mb": usage.ru_maxrss / 1024}
+
+
+def mappings_per_second(batch: int) -> float:
+    """Mappings of a ResNet 3x3 layer on Eyeriss that `count_many` counts per CPU second, tables built included."""
+    layer = convolution("conv", m=64, c=64, p=56, q=56, r=3, s=3)
+    accelerator = read_accelerator("eyeriss").accelerator
+    nest: list[Loop | Storage] = [Storage("dram", t.name) for t in layer.tensors]
+    nest += [Loop(d, 1) for d in "MPQC"] + [Storage("global_buffer", name) for name in ("input", "output")]
+    nest += [Loop(d, 1) for d in "CMPQ"]
+    nest += [Loop("M", 1, "pe.x"), Loop("P", 1, "pe.x"), Loop("C", 1, "pe.y"), Loop("R", 1, "pe.y")]
+    nest += [Storage("spad", t.name) for t in layer.tensors] + [Loop(d, 1) for d in "QSRCM"]
+    loops = [item for item in nest if isinstance(item, Loop)]
+    random, bounds = np.random.default_rng(0), np.ones((batch, len(loops)), dtype=np.int64)
+    for d, size in layer.dims.items():
+        columns = [k for k, loop in enumerate(loops) if loop.dim == d]
+        chains = [[size]]
+        for _ in columns[1:]:
+            chains = [[*c[:-1], f, c[-1] // f] for c in chains for f in range(1, c[-1] + 1) if c[-1] % f == 0]
+        if columns:
+            bounds[:, columns] = np.array(chains)[random.integers(0, len(chains), batch)]
+    start = time.process_time()
+    count_many(layer, accelerator, tuple(nest), bounds)
+    return batch / (time.process_time() - start)
+
+
+def main() -> None:
+    """Measure, print, and write reports/bench.json."""
+    results: dict[str, object] = {"python": platform.python_version(), "machine": platform.machine(), "runs": RUNS}
+    print(f"{'command, cold process, one thread':38} {'CPU s':>8} {'wall s':>8} {'peak MB':>8}   median of {RUNS}")
+    for name, arguments in COMMANDS.items():
+        runs = [whole_process(arguments) for _ in range(RUNS)]
+        middle = {key: median(run[key] for run in runs) for key in runs[0]}
+        results[name] = middle
+        print(f"{name:38} {middle['cpu_s']:8.2f} {middle['wall_s']:8.2f} {middle['peak_mb']:8.0f}")
+    for batch in (1_000, 100_000, 1_000_000):
+        rate = median(mappings_per_second(batch) for _ in range(3))
+        results[f"mappings per second, batch {batch}"] = rate
+        print(f"{f'mappings counted per CPU second, {batch:,} at once':50} {rate:14,.0f}")
+    target = Path(__file__).resolve().parent.parent / "reports" / "bench.json"
+    target.write_text(json.dumps(results, indent=2) + "\n")
+    print(f"written to {target.relative_to(Path.cwd()) if target.is_relative_to(Path.cwd()) else target}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""What was published of AlexNet on the Eyeriss chip: its row-stationary mapping, ready to be counted."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from energysim.mapping.nest import Loop, Mapping, Storage
+from energysim.workload.layer import Layer, convolution
+
+REFERENCE = Path(__file__).resolve().parent / "reference"
+
+
+def read_reference(name: str) -> list[dict[str, str]]:
+    """Rows of a reference table (CSV whose comment lines start with #), as text by column."""
+    with (REFERENCE / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(line for line in file if not line.startswith("#")))
+
+
+def published_mappings(batch: int = 4) -> Iterator[tuple[str, Layer, Mapping]]:
+    """Name, layer and mapping of the five AlexNet convolutions, for 16-bit words: JSSC 2017, table III.
+
+    The letters are the table's: m output channels and n images in the global buffer; p filters and q channels
+    interleaved in each PE; e output rows by R kernel rows form a PE set, of which t share inputs and r share outputs.
+    """
+    for row in read_reference("eyeriss_alexnet_mapping"):
+        name = row.pop("layer")
+        yield name, *_published(name.lower(), {key: int(value) for key, value in row.items()}, batch)
+
+
+def _published(name: str, x: dict[str, int], batch: int) -> tuple[Layer, Mapping]:
+    side, kernel = x["e_f"], x["r_s"]
+    groups = 2 if name in ("conv2", "conv4", "conv5") else 1
+    filters = x["m_total"] // groups
+    layer = convolution(
+        name, n=batch, g=groups, m=filters, c=x["c"], p=side, q=side, r=kernel, s=kernel, stride=(x["u"], x["u"])
+    )
+    # A set wider than the array (27 rows on 14 columns) is folded: the rest stands on further rows.
+    across = min(x["e"], 14)
+    folds = -(-x["e"] // across)
+    at_once = x["p"] * x["t"]
+    dram = [
+        Loop("G", groups),
+        Loop("M", filters // x["m"]),
+        Loop("N", batch // x["n"]),
+        Loop("P", -(-side // x["e"])),
+        Loop("C", x["c"] // (x["q"] * x["r"])),
+    ]
+    buffer = [Loop("M", x["m"] // at_once), Loop("N", x["n"]), Loop("Q", side)]
+    # Sets of different filters stand beside each other where there is room, else below.
+    beside = min(x["t"], 14 // across)
+    down = [Loop("P", folds, "pe.y"), Loop("M", x["t"] // beside, "pe.y"), Loop("C", x["r"], "pe.y")]
+    array = [Loop("M", beside, "pe.x"), *down, Loop("R", kernel, "pe.y"), Loop("P", across, "pe.x")]
+    spad = [Loop("C", x["q"]), Loop("S", kernel), Loop("M", x["p"])]
+    nest: list[Loop | Storage] = [Storage("dram", t.name) for t in layer.tensors]
+    nest += [*dram, Storage("global_buffer", "input"), Storage("global_buffer", "output"), *buffer, *array]
+    nest += [*(Storage("spad", t.name) for t in layer.tensors), *spad]
+    return layer, Mapping(tuple(item for item in nest if isinstance(item, Storage) or item.bound > 1))

@@ -1,0 +1,94 @@
+"""From a PyTorch module to a layer graph, through `torch.export`: the module's code runs once on fake tensors."""
+
+import logging
+import traceback
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from energysim.errors import ModelReadError
+from energysim.workload.graph import Edge, LayerGraph, clean_name
+from energysim.workload.torch_graph import GraphReader, all_known
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+
+def from_torch(
+    module: "torch.nn.Module",
+    example_inputs: Sequence[Any],
+    *,
+    name: str,
+    fold_batchnorm: bool = True,
+    fuse_activations: bool = True,
+) -> LayerGraph:
+    """The layer graph of an `nn.Module` run in evaluation mode on example inputs, whose batch becomes dim N.
+
+    Parameters are counted as torch counts them, each once, those of a folded BatchNorm in the layer it is folded
+    into. An unknown operation is costed as its traffic, with a warning. Raises ModelReadError where export fails.
+    """
+    program = _export(module, example_inputs, name)
+    reader = GraphReader(module, program, fold_batchnorm, fuse_activations)
+    reader.read()
+    edges = tuple(Edge(source, target, n) for (source, target), n in reader.edges.items())
+    if not reader.layers:
+        raise ModelReadError(f"model '{name}': no operation computes anything from the example inputs")
+    return LayerGraph(name, tuple(reader.layers), edges, tuple(reader.warnings))
+
+
+def _attention(query: Any, key: Any, value: Any, *_: Any, scale: float | None = None, **__: Any) -> Any:
+    """What a fused attention does, as the two products and the softmax it consists of (the mask is free)."""
+    import torch
+
+    factor = query.shape[-1] ** -0.5 if scale is None else scale
+    return torch.softmax(torch.matmul(query * factor, key.transpose(-2, -1)), -1) @ value
+
+
+def _export(module: "torch.nn.Module", example_inputs: Sequence[Any], name: str) -> "ExportedProgram":
+    import torch
+
+    if not isinstance(module, torch.nn.Module):
+        raise ModelReadError(f"model '{name}': expected a torch.nn.Module, got {type(module).__name__}")
+    inputs = (example_inputs,) if isinstance(example_inputs, torch.Tensor) else tuple(example_inputs)
+    modes = {part: part.training for part in module.modules()}
+    logged = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # torch logs whole tracebacks of what it raises, and warns of its own insides
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.export.export(module.eval(), inputs, strict=False)
+            if not all_known(program):
+                attention = torch.ops.aten.scaled_dot_product_attention.default
+                program = program.run_decompositions({attention: _attention})
+    except Exception as error:
+        raise ModelReadError(f"model '{name}': {_reason(error)}") from error
+    finally:
+        logging.disable(logged)
+        for part, training in modes.items():
+            part.training = training
+    return program
+
+
+def _reason(error: Exception) -> str:
+    """One line: what went wrong in an export, in which line of the user's code, and the remedy."""
+    import torch
+
+    inside = str(Path(torch.__file__).parent)
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [
+        f for f in frames if not f.filename.startswith(inside) and f.filename != __file__ and Path(f.filename).exists()
+    ]
+    where = f" at {own[-1].filename}:{own[-1].lineno} `{own[-1].line}`" if own else ""
+    kind = type(error).__name__
+    if "DataDependent" in kind or "data-dependent" in str(error):
+        return (
+            f"cannot be exported, its path depends on the values of a tensor{where}; "
+            "use torch.where or torch.cond there, or move the decision out of forward()"
+        )
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+    return (
+        f"cannot be exported by torch.export{where}: {kind}: {clean_name(said)}; "
+        "check that forward() runs on the example inputs and uses torch operations only"
+    )

@@ -1,0 +1,107 @@
+"""One way in for every kind of model: `read_model`."""
+
+import importlib
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from energysim.errors import InputError, ModelReadError, nearest, unknown
+from energysim.packaged import packaged
+from energysim.workload.graph import LayerGraph, clean_name
+from energysim.workload.precision import with_precision
+from energysim.workload.yaml_format import from_yaml
+
+READERS: Mapping[str, Callable[[Path], LayerGraph]] = MappingProxyType({".yaml": from_yaml, ".yml": from_yaml})
+"""File suffix to the reader of such files."""
+
+
+def read_model(
+    reference: Any,
+    *,
+    batch: int = 1,
+    bits: int | str | Path | None = None,
+    example_inputs: Sequence[Any] | None = None,
+    name: str | None = None,
+) -> LayerGraph:
+    """The layer graph of a model, `batch` times as large in N, at given bits (see `with_precision`).
+
+    `reference` is the name of a packaged network, a model file, "package.module:function" (which returns a LayerGraph,
+    or a torch module and its example inputs), a torch module (with `example_inputs`), or a LayerGraph.
+    Raises InputError (UnknownNameError, ModelReadError) when it cannot be read.
+    """
+    graph = _read(reference, example_inputs, name).with_batch(batch)
+    return graph if bits is None else with_precision(graph, bits)
+
+
+def _read(reference: Any, example_inputs: Sequence[Any] | None, name: str | None) -> LayerGraph:
+    if isinstance(reference, LayerGraph):
+        return reference
+    if isinstance(reference, Path):
+        return _from_file(reference)
+    if isinstance(reference, str):
+        networks = packaged("models")
+        if reference in networks:
+            return from_yaml(networks[reference])
+        if re.fullmatch(r"\w+(\.\w+)*:\w+", reference):
+            return _from_function(reference, name)
+        if Path(reference).suffix in READERS or Path(reference).exists() or "/" in reference:
+            return _from_file(Path(reference))
+        raise unknown("model", clean_name(reference), networks)
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(reference, torch.nn.Module):
+        raise ModelReadError(f"not a model: {type(reference).__name__}; give a name, a file, a torch module or a graph")
+    if example_inputs is None:
+        raise ModelReadError(
+            f"model '{type(reference).__name__}': a torch module needs example_inputs, a tuple of tensors"
+        )
+    return _from_module(reference, example_inputs, name)
+
+
+def _from_module(module: Any, example_inputs: Sequence[Any], name: str | None) -> LayerGraph:
+    from energysim.workload.from_torch import from_torch
+
+    return from_torch(module, example_inputs, name=clean_name(name or type(module).__name__))
+
+
+def _from_file(path: Path) -> LayerGraph:
+    reader = READERS.get(path.suffix.lower())
+    if reader is not None:
+        if not path.exists():
+            near = sorted(each.name for each in path.parent.glob(f"*{path.suffix}")) if path.parent.is_dir() else []
+            raise InputError(f"{clean_name(str(path))}: no such file{nearest(path.name, near)}")
+        return reader(path)
+    what = f"'{path.suffix}' files" if path.suffix else "files without suffix"
+    raise ModelReadError(f"{clean_name(str(path))}: no reader for {what}; known: {', '.join(sorted(READERS))}")
+
+
+def _from_function(reference: str, name: str | None) -> LayerGraph:
+    """What a function of an importable module gives; the current directory is importable meanwhile."""
+    where, _, label = reference.partition(":")
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        importlib.invalidate_caches()
+        module = importlib.import_module(where)
+        function = getattr(module, label, None)
+        if not callable(function):
+            functions = [each for each in dir(module) if callable(getattr(module, each)) and not each.startswith("_")]
+            raise unknown(f"function of {where}", label, functions)
+        made = function()
+    except InputError:
+        raise
+    except Exception as error:
+        said = next(iter(str(error).splitlines()), "")
+        raise ModelReadError(f"{clean_name(reference)}: {type(error).__name__}: {clean_name(said)}") from error
+    finally:
+        sys.path.remove(here)
+    if isinstance(made, LayerGraph):
+        return made
+    if not (isinstance(made, tuple) and len(made) == 2):
+        raise ModelReadError(
+            f"{clean_name(reference)}: returned a {type(made).__name__}; "
+            "it must return a torch module and its example inputs, or a LayerGraph"
+        )
+    return _from_module(made[0], made[1], name or where.rpartition(".")[2])

@@ -167,9 +167,7 @@ def _cut(partial: Partial, best: Best, most: int) -> Partial:
     return partial.take(which)
 
 
-def _outward(
-    bounds: Bounds, tables: list[Level], level: int, partial: Partial, best: Best, limits: Limits
-) -> Partial:
+def _outward(bounds: Bounds, tables: list[Level], level: int, partial: Partial, best: Best, limits: Limits) -> Partial:
     """Adds the temporal loops of the memory outside `level`: every tile of it that is a multiple and can still win."""
     lattice = bounds.problem.lattice
     ahead = tables[level - 1].ahead
@@ -187,7 +185,9 @@ def _outward(
     found = partial.take(one)
     now = Rows(level, found.tiles[-1], found.spatial[-1], found.whole)
     sunk = (found.sunk[:, None, :] + bounds.edge(now, other)).min(axis=0)
-    return Partial(sunk, (sunk + to_go[:, other]).min(axis=0), (*found.tiles, other), found.spatial, (*found.wholes, other))
+    return Partial(
+        sunk, (sunk + to_go[:, other]).min(axis=0), (*found.tiles, other), found.spatial, (*found.wholes, other)
+    )
 
 
 def _still(bounds: Bounds, partial: Partial, level: int, outer: Numbers) -> Numbers:

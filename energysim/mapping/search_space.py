@@ -121,6 +121,14 @@ class Lattice:
                         np.minimum(view[i : i + 1], view[j : j + 1], out=view[i : i + 1])
         return least.reshape(-1)
 
+    def divisors_in(self, chosen: Numbers) -> Numbers:
+        """For every tile how many of the chosen tiles divide it (float64)."""
+        total = chosen.reshape(self.shape).astype(float)
+        for axis, values in enumerate(self.values):
+            divides = (values[:, None] % values[None, :] == 0).astype(float)
+            total = np.moveaxis(np.tensordot(divides, total, axes=(1, axis)), 0, axis)
+        return total.reshape(-1)
+
     def multiples(self, inner: Numbers, outer: Numbers) -> Numbers:
         """Whether tile `outer[j]` is a multiple of tile `inner[i]`: bool, broadcast of the two index arrays."""
         good = np.ones(np.broadcast_shapes(inner.shape, outer.shape), dtype=bool)

@@ -23,11 +23,11 @@ TOLERANCE = 1e-12
 class Limits:
     """How much work a search may do before it gives up on proving its result."""
 
-    table: int = 150_000
-    looks: int = 1_500_000
-    pairs: int = 60_000
-    partial: int = 20_000
-    nests: int = 1_000
+    table: int = 80_000
+    looks: int = 3_000_000
+    pairs: int = 20_000
+    partial: int = 4_000
+    nests: int = 250
 
 
 @dataclass
@@ -100,7 +100,7 @@ def _rows(bounds: Bounds, level: int, ahead: Numbers, most: int) -> tuple[Rows, 
         return Rows(level, *chains(lattice, fits, spreads, problem.allowed(level))), np.inf
     alone = Rows(level, tiles, tuple(np.zeros(len(tiles), dtype=np.int64) for _ in spreads), tiles)
     least = bounds.open_edge(alone, apart=True).min(axis=0) + ahead[tiles]
-    order = np.argsort(least, kind="stable")
+    order = np.argsort(bounds.guess(alone) + ahead[tiles], kind="stable")
     number = max(1, int(np.searchsorted(many[order].cumsum(), most, side="right")))
     rows = chains_of(lattice, np.sort(tiles[order[:number]]), spreads, problem.allowed(level))
     return Rows(level, *rows), float(least[order[number:]].min(initial=np.inf))

@@ -100,6 +100,27 @@ class Bounds:
                 if problem.stationary[0].name not in stays:
                     cost[k][..., waiting] = np.inf
 
+    def beyond(self, rows: Rows, which: Numbers, outer: Numbers) -> Numbers:
+        """What `open_edge` misses once the tiles outside are known, by kind (kinds, pairs), at least.
+
+        For pairs (row `which[i]`, tile `outer[i]`): a tensor that stays does so only over the loops inside that tile,
+        unless none of these touch it.
+        """
+        extra = np.zeros((len(self.kinds), len(which)))
+        if rows.level == self.problem.levels:
+            return extra
+        for k, (stays, _) in enumerate(self.kinds):
+            for b in self.problem.boundaries:
+                if b.child == rows.level and b.tensor.name in stays:
+                    touch = self.touches[b.tensor.name]
+                    words = touch.words(rows)
+                    visits = self.every[-1] / self.every[rows.whole] * touch.reuse[rows.whole] / touch.reuse[-1]
+                    shares = self._shares(touch, rows, None, words, None)
+                    once = self._cost(b, rows, words, visits, shares) - self._cost(b, rows, words, 0.0 * visits, shares)
+                    ends = touch.relevant[outer] > touch.relevant[rows.whole][which]
+                    extra[k] += once[which] * (touch.reuse[-1] / touch.reuse[outer] - 1.0) * ends
+        return extra
+
     def guess(self, rows: Rows) -> Numbers:
         """About what the boundaries above tiles with spatial factors of one cost once factors are well chosen, in pJ.
 

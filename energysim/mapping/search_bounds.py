@@ -257,7 +257,7 @@ class Bounds:
                 left, inside = own[-1] / own[rows.whole], own[known] / own[rows.whole]
                 exactly = (inside > 1) & (inside == left) & closed
                 bound = np.where(exactly, left, self.least_prime(d)[rows.whole])
-                rest = np.where(exactly, back, np.where(both, np.maximum(again, back), again))
+                rest = np.where(both, np.where(exactly, back, np.maximum(again, back)), np.where(exactly, np.minimum(again, back), again))
                 least = 1.0 - advance + (advance - rest) / bound
                 turns = left > 1 if dims is None else self._possible(rows, known, frozenset(d))
                 share = np.where(turns, np.minimum(share, least), share)

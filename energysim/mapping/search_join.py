@@ -25,9 +25,9 @@ class Limits:
 
     table: int = 80_000
     looks: int = 3_000_000
-    pairs: int = 20_000
+    pairs: int = 30_000
     partial: int = 4_000
-    nests: int = 250
+    nests: int = 1_000
 
 
 @dataclass

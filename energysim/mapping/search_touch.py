@@ -117,8 +117,8 @@ def _sums(first: Term, second: Term, passing: bool) -> tuple[int, ...]:
         for b in range(2, left + 1) if left > 1 else ():
             if left % b == 0:
                 home = (b - 1) * step
-                near = range(max(0, (home - reach) // shift), (home + reach) // shift + 2) if more > 1 else (0,)
-                most = max(most, max(kept(abs(j * shift - home)) for j in near))
+                near = range(min(more, max(0, (home - reach) // shift)), min(more, (home + reach) // shift + 2))
+                most = max([most, *(kept(abs(j * shift - home)) for j in near)])
         return most
 
     advance = [kept(u * size * spread) for u, size, spread, _ in (first, second)]

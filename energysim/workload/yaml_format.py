@@ -18,8 +18,7 @@ from energysim.workload.graph import Edge, LayerGraph, clean_name
 from energysim.workload.layer import DIMS, ROLES, Layer, Rank, Tensor
 from energysim.workload.operations import PLAIN, usual
 from energysim.yaml_fields import Either, Field, Fields, Integer, ListOf, MapOf, Number, Record, Text, read_fields
-from energysim.yaml_nodes import Problems, load
-from energysim.yaml_nodes import _flow as flow_style
+from energysim.yaml_nodes import Problems, flow_style, load
 
 FORMAT = Record(
     "format",
@@ -37,7 +36,7 @@ TENSOR = Record(
     {
         "role": Field(Text(choices=ROLES), "weight, input or output; by default what the name starts with", None),
         "ranks": Field(
-            ListOf(Either((DIM, MapOf(MapOf(Integer(1), keys=DIM, minimum_items=1), minimum_items=1)))),
+            ListOf(Either((DIM, MapOf(MapOf(Integer(1), DIM, minimum_items=1), ANY_TEXT, minimum_items=1)))),
             "indices: a dim, or one name with the dims it is a sum of",
         ),
     },

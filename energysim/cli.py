@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from energysim.costs.result import Estimate
     from energysim.estimate import Progress
 
 FORMATS = ("table", "json", "csv")
@@ -164,13 +164,17 @@ def estimate_command(options: argparse.Namespace) -> None:
     elif options.format in ("json", "csv"):
         sys.stdout.write(rendered(result, options.format))
     else:
-        _print_table(result)
+        from energysim.report.tables import print_estimate
+
+        print_estimate(_console(), result, _said(options))
 
 
-def _print_table(result: "Estimate") -> None:
-    from energysim.report.tables import print_estimate
-
-    print_estimate(_console(), result)
+def _said(options: argparse.Namespace) -> tuple[str, str]:
+    """How the model, and what it runs on, were given: ready to be typed again."""
+    given = {"--on": options.on, "--batch": options.batch, "--bits": options.bits, "--dataflow": options.dataflow}
+    usual = {"--batch": 1, "--bits": None, "--dataflow": "unconstrained"}
+    rest = [f"{key} {shlex.quote(str(value))}" for key, value in given.items() if usual.get(key, key) != value]
+    return shlex.quote(options.model), " ".join(rest)
 
 
 def explain_command(options: argparse.Namespace) -> None:

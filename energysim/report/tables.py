@@ -1,6 +1,7 @@
 """An estimate on the terminal: where the energy goes, layer by layer, and why."""
 
 from collections.abc import Iterator, Sequence
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from energysim.costs.result import IDLE, Estimate, LayerEstimate, Totals
@@ -14,13 +15,19 @@ BAR_CELLS = 12
 COLOURS = ("red", "yellow", "cyan", "green", "blue", "magenta")
 
 
-def print_estimate(console: "Console", result: Estimate) -> None:
-    """Print layers, totals and what they say, last the warnings."""
-    for part in estimate_parts(result, ascii_only=console.options.ascii_only):
+Command = tuple[str, str]
+"""How a model and what it runs on were called on the command line: what stands before and after a layer's name."""
+
+
+def print_estimate(console: "Console", result: Estimate, command: Command | None = None) -> None:
+    """Print layers, totals and what they say, last the warnings; `command` is offered to explain a layer."""
+    for part in estimate_parts(result, command, ascii_only=console.options.ascii_only):
         console.print(part, soft_wrap=False)
 
 
-def estimate_parts(result: Estimate, *, ascii_only: bool = False) -> "Iterator[RenderableType]":
+def estimate_parts(
+    result: Estimate, command: Command | None = None, *, ascii_only: bool = False
+) -> "Iterator[RenderableType]":
     """The layer table, the component table, and the sentences under them."""
     from rich.text import Text
 
@@ -28,7 +35,7 @@ def estimate_parts(result: Estimate, *, ascii_only: bool = False) -> "Iterator[R
     yield Text()
     yield component_table(result, ascii_only)
     yield Text()
-    for line in sentences(result):
+    for line in sentences(result, command):
         yield Text(line)
     for warning in result.warnings:
         yield Text(f"warning: {clean(warning)}", style="yellow")
@@ -133,7 +140,7 @@ def heading(result: Estimate) -> str:
     )
 
 
-def sentences(result: Estimate) -> list[str]:
+def sentences(result: Estimate, command: Command | None = None) -> list[str]:
     """The answer in words: totals, traffic against the least possible, the heaviest layer, how sure the search is."""
     totals, rows = result.totals, result.layers
     per_mac = f", {totals.energy_pj / totals.macs:.3g} pJ per MAC" if totals.macs else ""
@@ -150,9 +157,10 @@ def sentences(result: Estimate) -> list[str]:
         f"(every weight, input and output once; weights {si(totals.weight_bits / 8, 'B')})"
     )
     heaviest = max(rows, key=lambda row: row.energy_pj)
+    model, rest = command or (quote(result.model), f"--on {quote(result.accelerator)}")
     found.append(
         f"the heaviest layer is {clean(heaviest.name)}, {percent(heaviest.energy_pj / (totals.energy_pj or 1.0))} %; "
-        f"why: energysim explain {clean(result.model)} {clean(heaviest.name)} --on {clean(result.accelerator)}"
+        f"why: energysim explain {clean(model)} {clean(quote(heaviest.name))} {clean(rest)}"
     )
     proven = sum(row.optimal for row in rows)
     dataflow = clean(str(result.options.get("dataflow", "unconstrained")))

@@ -150,7 +150,7 @@ def changed(old: str, new: str) -> str:
             "a.yaml:16: unknown dims 'm'; did you mean 'M'?",
         ),
         ("multicast: [input]", "multicast: [inputs]", "a.yaml:17: unknown multicast 'inputs'; did you mean 'input'?"),
-        ("pj: 6,", "pj: -6,", "a.yaml:13: pj must be a number above 0, not -6"),
+        ("pj: 6,", "pj: -6,", "a.yaml:13: pj must be a number of at least 0, not -6"),
         ("pj: 6,", "", "a.yaml:13: price field 'pj' is missing"),
         ("pj: 6,", "pj: 6, pico: 3,", "a.yaml:13: unknown price field 'pico'; known: pj, per_bits, source, tier"),
         (
@@ -218,10 +218,10 @@ def test_each_mistake_is_one_exact_line(old: str, new: str, message: str | None)
 
 
 def test_several_mistakes_are_reported_together_in_the_order_of_the_file() -> None:
-    text = changed("pj: 6,", "pj: 0,").replace("capacity_bits: 96", "capacity_bit: 96").replace("8e-2", "no")
+    text = changed("pj: 6,", "pj: -6,").replace("capacity_bits: 96", "capacity_bit: 96").replace("8e-2", "no")
     assert refused(text) == [
         "a.yaml:3: clock_hz must be a number above 0, not the text 'no'",
-        "a.yaml:13: pj must be a number above 0, not 0",
+        "a.yaml:13: pj must be a number of at least 0, not -6",
         "a.yaml:22: unknown memory field 'capacity_bit'; did you mean 'capacity_bits'?",
     ]
 

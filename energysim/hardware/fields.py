@@ -24,7 +24,7 @@ DIMS = ("N", "G", "M", "C", "P", "Q", "R", "S")
 CODINGS = ("dense", "run_length")
 
 UNLIMITED = "unlimited"
-ANY_WIDTH = "any"
+ANY = "any"
 
 _ROLE = Text(choices=ROLES)
 _ROLES = ListOf(_ROLE, unique=True)
@@ -36,7 +36,7 @@ _TIER = Field(Text(choices=TIERS), "how far the number can be trusted, best firs
 _PJ = Field(Number(), "energy in picojoules; 0 must be meant, and have its source, like any other")
 OPERATION = Record("price", {"pj": _PJ, "source": _SOURCE, "tier": _TIER})
 _PER_BITS = Field(
-    Either((Integer(1), Text(choices=(ANY_WIDTH,)))),
+    Either((Integer(1), Text(choices=(ANY,)))),
     "the price is for so many bits; 'any': for one element, however wide",
 )
 ACCESS = Record("price", {"pj": _PJ, "per_bits": _PER_BITS, "source": _SOURCE, "tier": _TIER})
@@ -89,7 +89,7 @@ _AXIS = Record(
     {
         "size": Field(Integer(1, 1 << 20), "instances in this direction"),
         "dims": Field(
-            Either((ListOf(Text(choices=DIMS), unique=True), Text(choices=(ANY_WIDTH,)))), "dims spread on it", "any"
+            Either((ListOf(Text(choices=DIMS), unique=True), Text(choices=(ANY,)))), "dims spread on it", ANY
         ),
     },
 )

@@ -4,7 +4,7 @@ The map space: even tilings (every memory holds its tiles at one depth of the ne
 factors on every array axis, any order of the loops of each memory, optional bypasses, cut down by a named dataflow.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 from time import perf_counter
 
@@ -26,8 +26,8 @@ from energysim.workload.layer import DIMS, Layer
 OBJECTIVES = ("energy",)
 """What can be minimised: dynamic energy, and idle power over the steps taken where the table has it."""
 
-QUICK = Limits(partial=200, pairs=60_000, nests=100)
-"""A first dive for a good mapping to compare with."""
+DIVES = (Limits(partial=200, pairs=60_000, nests=60), Limits(partial=2_000, pairs=200_000, nests=200))
+"""First dives for a good mapping to compare with."""
 
 Bypass = tuple[tuple[str, frozenset[str]], ...]
 
@@ -99,10 +99,16 @@ def bypasses(layer: Layer, accelerator: Accelerator) -> list[Bypass]:
 def _search(problem: Problem, best: Best, limits: Limits) -> None:
     bounds = Bounds(problem)
     tables = levels(bounds)
-    open_pj = best.open_pj
-    join(bounds, tables, best, QUICK)
-    best.open_pj = open_pj
-    join(bounds, tables, best, limits)
+    before = best.open_pj
+    wider = replace(limits, partial=10 * limits.partial, pairs=10 * limits.pairs)
+    for limit in (*DIVES, limits, wider):
+        if limit == wider and np.isfinite(best.energy_pj):
+            break
+        best.open_pj = np.inf
+        join(bounds, tables, best, limit)
+        if best.open_pj >= best.limit:
+            break
+    best.open_pj = min(before, best.open_pj)
 
 
 def _mapping(problem: Problem, best: Best) -> Mapping:

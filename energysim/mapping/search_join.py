@@ -24,8 +24,8 @@ class Limits:
     """How much work a search may do before it gives up on proving its result."""
 
     partial: int = 20_000
-    pairs: int = 400_000
-    nests: int = 600
+    pairs: int = 1_500_000
+    nests: int = 2_000
 
 
 @dataclass
@@ -47,7 +47,11 @@ class Best:
 
 @dataclass(frozen=True)
 class Level:
-    """All tiles of a level with all spatial factors above them, sorted by tile; `key` bounds their own boundaries."""
+    """All tiles of a level with all spatial factors above them, sorted by tile, and what lies ahead of them.
+
+    `key` (kinds, rows) bounds the rows' own boundaries and `ahead`, which is the least cost of anything further out,
+    for every tile; `to_go` (kinds, tiles) is the least key of a tile by kind of the innermost loop above it.
+    """
 
     rows: Rows
     key: Numbers
@@ -67,20 +71,23 @@ def levels(bounds: Bounds) -> list[Level]:
         tile, spatial, whole = chains(lattice, fits, problem.spreads[level], problem.allowed(level))
         order = np.argsort(tile, kind="stable")
         rows = Rows(level, tile, spatial, whole).take(order)
-        key = bounds.edge(rows) + ahead[rows.whole]
+        key = bounds.open_edge(rows) + ahead[rows.whole]
         start = np.searchsorted(rows.tile, np.arange(lattice.size + 1))
-        to_go = np.full(lattice.size, np.inf)
+        to_go = np.full((len(bounds.kinds), lattice.size), np.inf)
         filled = np.flatnonzero(np.diff(start))
         if len(filled):
-            to_go[filled] = np.minimum.reduceat(key, start[filled])
+            to_go[:, filled] = np.minimum.reduceat(key, start[filled], axis=1)
         found.append(Level(rows, key, start, ahead, to_go))
-        ahead = lattice.least_over_multiples(to_go)
+        ahead = lattice.least_over_multiples(to_go.min(axis=0))
     return found
 
 
 @dataclass(frozen=True)
 class Partial:
-    """Partial chains: `sunk` bounds what is decided, `key` the whole; `tiles` and `spatial` from the inside outward."""
+    """Partial chains: `tiles`, `spatial` and their products `wholes` from the inside outward.
+
+    `sunk` (kinds, rows) bounds what is decided, by kind of the next loop outward; `key` (rows) the whole chain.
+    """
 
     sunk: Numbers
     key: Numbers
@@ -96,7 +103,7 @@ class Partial:
     def take(self, which: Numbers) -> "Partial":
         """Some of the rows."""
         return Partial(
-            self.sunk[which],
+            self.sunk[:, which],
             self.key[which],
             tuple(t[which] for t in self.tiles),
             tuple(tuple(s[which] for s in gap) for gap in self.spatial),
@@ -110,8 +117,8 @@ def join(bounds: Bounds, tables: list[Level], best: Best, limits: Limits) -> Non
     table = tables[-1]
     constant = bounds.constant_pj
     partial = Partial(
-        np.full(len(table.rows.tile), constant),
-        table.key + constant,
+        np.full(table.key.shape, constant) + bounds.fixed(table.rows),
+        table.key.min(axis=0) + constant,
         (table.rows.tile,),
         (table.rows.spatial,),
         (table.rows.whole,),
@@ -120,7 +127,7 @@ def join(bounds: Bounds, tables: list[Level], best: Best, limits: Limits) -> Non
         partial = _cut(partial, best, limits.partial)
         partial = _outward(bounds, tables, level, partial, best, limits.pairs)
         if level > 1:
-            partial = _spread(tables[level - 2], partial, best, limits)
+            partial = _spread(bounds, tables[level - 2], partial, best, limits)
     partial = _cut(partial, best, limits.nests)
     _finish(bounds, partial, best)
 
@@ -144,35 +151,84 @@ def _outward(
     if level > 1:
         to_go = tables[level - 2].to_go
     else:
-        to_go = np.where(np.arange(lattice.size) == lattice.size - 1, 0.0, np.inf)
+        to_go = np.where(np.arange(lattice.size) == lattice.size - 1, 0.0, np.inf)[None, :]
+    least = to_go.min(axis=0)
     inner = partial.key - ahead[partial.whole]
-    outer = np.flatnonzero(to_go < best.limit - inner.min(initial=np.inf))
-    outer = outer[np.argsort(to_go[outer], kind="stable")]
-    reach = np.searchsorted(to_go[outer], best.limit - inner, side="left")
-    total = np.cumsum(reach)
-    rows = int(np.searchsorted(total, most, side="right"))
-    if rows < len(reach):
-        rows = max(rows, 1)
-        best.open_pj = min(best.open_pj, float(partial.key[rows:].min(initial=np.inf)))
-    ones, others = [], []
-    step = max(1, 400_000 // max(1, int(reach.max(initial=0))))
-    for i in range(0, min(rows, len(reach)), step):
-        here = np.arange(i, min(i + step, rows, len(reach)))
-        width = int(reach[here].max(initial=0))
-        good = lattice.multiples(partial.whole[here][:, None], outer[:width][None, :])
-        good &= inner[here][:, None] + to_go[outer[:width]][None, :] < best.limit
-        one, other = np.nonzero(good)
-        ones.append(here[one])
-        others.append(outer[other])
-    one = np.concatenate(ones) if ones else np.zeros(0, dtype=np.int64)
-    other = np.concatenate(others) if others else np.zeros(0, dtype=np.int64)
+    rows = np.flatnonzero(partial.key < best.limit)
+    one, other = _pairs(bounds, inner[rows], partial.whole[rows], least, best, most)
+    one = rows[one]
+    still = _still(bounds, partial.take(one), level, other)
+    one, other = one[still], other[still]
     found = partial.take(one)
     now = Rows(level, found.tiles[-1], found.spatial[-1], found.whole)
-    sunk = found.sunk + bounds.edge(now, other)
-    return Partial(sunk, sunk + to_go[other], (*found.tiles, other), found.spatial, (*found.wholes, other))
+    sunk = (found.sunk[:, None, :] + bounds.edge(now, other)).min(axis=0)
+    return Partial(sunk, (sunk + to_go[:, other]).min(axis=0), (*found.tiles, other), found.spatial, (*found.wholes, other))
 
 
-def _spread(table: Level, partial: Partial, best: Best, limits: Limits) -> Partial:
+def _still(bounds: Bounds, partial: Partial, level: int, outer: Numbers) -> Numbers:
+    """Whether the loops between `level` and the tiles outside it leave a stationary tensor in place (bool per row)."""
+    good = np.ones(len(outer), dtype=bool)
+    problem = bounds.problem
+    if problem.stationary is None or level > problem.stationary[1]:
+        return good
+    touch = bounds.touches[problem.stationary[0].name]
+    good = touch.reuse[outer] == touch.reuse[partial.whole]
+    moved = np.zeros(len(outer), dtype=bool)
+    for inner in range(problem.stationary[1], level, -1):
+        place = problem.levels - inner
+        moved |= touch.relevant[partial.tiles[place + 1]] > touch.relevant[partial.wholes[place]]
+    if problem.fan_out(range(1, level)) == 1:
+        now = touch.relevant[outer] > touch.relevant[partial.whole]
+        return (good | ~moved) & (~(moved | now) | (touch.reuse[outer] == touch.reuse[-1]))
+    return good | ~moved
+
+
+def _pairs(
+    bounds: Bounds, inner: Numbers, whole: Numbers, least: Numbers, best: Best, most: int
+) -> tuple[Numbers, Numbers]:
+    """Pairs (row, tile outside it) that can still win: the tile is a multiple, and both bounds together are low enough.
+
+    Rows with the same product of tile and spatial factors share the search for multiples; best rows first, at most
+    `most` looks.
+    """
+    nothing = np.zeros(0, dtype=np.int64)
+    if not len(inner):
+        return nothing, nothing
+    lattice = bounds.problem.lattice
+    tiles, which = np.unique(whole, return_inverse=True)
+    which = which.reshape(-1)
+    lowest = np.full(len(tiles), np.inf)
+    np.minimum.at(lowest, which, inner)
+    order = np.argsort(lowest, kind="stable")
+    outer = np.flatnonzero(least < best.limit - inner.min())
+    outer = outer[np.argsort(least[outer], kind="stable")]
+    reach = np.searchsorted(least[outer], best.limit - lowest[order], side="left")
+    many = int(np.searchsorted(np.cumsum(reach), most, side="right"))
+    if many < len(order):
+        many = max(1, many)
+        best.open_pj = min(best.open_pj, float((lowest[order[many:]] + least[outer[0]]).min(initial=np.inf)))
+    found_tile, found_outer = [nothing], [nothing]
+    step = max(1, 200_000 // max(1, len(outer)))
+    for i in range(0, many, step):
+        here = order[i : min(i + step, many)]
+        width = int(reach[i : i + len(here)].max(initial=0))
+        good = lattice.multiples(tiles[here][:, None], outer[:width][None, :])
+        good &= lowest[here][:, None] + least[outer[:width]][None, :] < best.limit
+        tile, other = np.nonzero(good)
+        found_tile.append(here[tile])
+        found_outer.append(outer[other])
+    tile, other = np.concatenate(found_tile), np.concatenate(found_outer)
+    back = np.argsort(tile, kind="stable")
+    tile, other = tile[back], other[back]
+    start = np.searchsorted(tile, np.arange(len(tiles) + 1))
+    counts = (start[1:] - start[:-1])[which]
+    one = np.repeat(np.arange(len(which)), counts)
+    place = start[which][one] + np.arange(len(one)) - np.repeat(np.cumsum(counts) - counts, counts)
+    good = inner[one] + least[other[place]] < best.limit
+    return one[good], other[place[good]]
+
+
+def _spread(bounds: Bounds, table: Level, partial: Partial, best: Best, limits: Limits) -> Partial:
     """Adds the spatial factors of the arrays outside a memory."""
     partial = _cut(partial, best, limits.partial)
     tile = partial.whole
@@ -184,15 +240,17 @@ def _spread(table: Level, partial: Partial, best: Best, limits: Limits) -> Parti
     one = np.repeat(np.arange(len(tile)), counts)
     offset = np.arange(len(one)) - np.repeat(np.cumsum(counts) - counts, counts)
     row = table.start[tile][one] + offset
-    kept = partial.sunk[one] + table.key[row] < best.limit
+    key = (partial.sunk[:, one] + table.key[:, row]).min(axis=0)
+    kept = key < best.limit
     one, row = one[kept], row[kept]
     found = partial.take(one)
+    rows = table.rows.take(row)
     return Partial(
-        found.sunk,
-        found.sunk + table.key[row],
+        found.sunk + bounds.fixed(rows),
+        key[kept],
         found.tiles,
-        (*found.spatial, tuple(s[row] for s in table.rows.spatial)),
-        (*found.wholes[:-1], table.rows.whole[row]),
+        (*found.spatial, rows.spatial),
+        (*found.wholes[:-1], rows.whole),
     )
 
 
@@ -220,7 +278,7 @@ def _order(bounds: Bounds, nests: Nests, best: Best, greedy: bool) -> None:
     inside = []
     for level in range(1, problem.levels + 1):
         at = Rows(level, nests.tiles[level], nests.spatial[level], nests.whole[level])
-        inside.append(bounds.edge(at, nests.tiles[level - 1]) - bounds.fixed(at))
+        inside.append(bounds.edge(at, nests.tiles[level - 1]).min(axis=(0, 1)))
     rest = np.cumsum(np.stack(inside)[::-1], axis=0)[::-1]
     rows, spent = np.arange(number), problem.compute_pj + exact.any_order()
     chosen: tuple[Numbers, ...] = ()

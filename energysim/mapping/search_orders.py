@@ -97,20 +97,24 @@ class Exact:
         who, what = [], []
         for mask in np.unique(code).tolist():
             here = np.flatnonzero(code == mask)
-            found = self._orders(tuple(d for i, d in enumerate(dims) if mask >> i & 1))
+            found = self._orders(tuple(d for i, d in enumerate(dims) if mask >> i & 1), level)
             who.append(np.repeat(here, len(found)))
             what.append(np.tile(found, (len(here), 1)))
         one = np.concatenate(who)
         back = np.argsort(one, kind="stable")
         return one[back], np.concatenate(what)[back]
 
-    def _orders(self, active: tuple[str, ...]) -> Numbers:
-        """Orders of the active dims as dim numbers, all other dims outermost."""
+    def _orders(self, active: tuple[str, ...], level: int) -> Numbers:
+        """Orders of the active dims as dim numbers, all other dims outermost; a stationary tensor stays all it can."""
         dims = self.problem.lattice.dims
         chosen = frozenset(active)
         seen = tuple((plain & chosen, slides & chosen) for plain, slides in self._dims_seen)
         rest = [i for i, d in enumerate(dims) if d not in chosen]
         found = [rest + [dims.index(d) for d in order] for order in orders(active, seen)]
+        still = self.problem.stationary
+        if still is not None and level < still[1]:
+            free = {i for i, d in enumerate(dims) if d in chosen - still[0].dims}
+            found = [order for order in found if set(order[len(order) - len(free) :]) == free]
         return np.array(found, dtype=np.int64).reshape(len(found), len(dims))
 
     def level(self, child: int, rows: Numbers, chosen: tuple[Numbers, ...]) -> Numbers:
@@ -175,17 +179,45 @@ class Exact:
     def _outputs(self, b: Boundary, rows: Numbers) -> Numbers:
         """First visits, which read nothing, and finished outputs, in pJ."""
         above, crossed = self._arrays(b)
-        elements = float(self.bounds.touches[b.tensor.name].elements[-1])
-        sums = [i for i, d in enumerate(self.problem.lattice.dims) if d not in b.tensor.dims]
-        pairs = np.ones(len(rows))
-        for c, n in above:
-            pairs = pairs * self.factors[c][n][rows][:, sums].prod(axis=1)
-        cost = b.first * elements * pairs
+        pairs, done = self._visits(b, rows, above)
+        cost = b.first * pairs
         for j, price in enumerate(b.last):
-            for c, n in crossed[j - 1 : j]:
-                pairs = pairs * self.factors[c][n][rows][:, sums].prod(axis=1)
-            cost = cost + price * elements * (pairs == 1)
+            if price:
+                _, done = self._visits(b, rows, [*above, *crossed[:j]])
+                cost = cost + price * done
         return cost
+
+    def _visits(self, b: Boundary, rows: Numbers, outside: list[Place]) -> tuple[Numbers, Numbers]:
+        """Pairs of instance of some arrays and output touched, and outputs that one such instance does alone."""
+        touch = self.bounds.touches[b.tensor.name]
+        sums = [i for i, d in enumerate(self.problem.lattice.dims) if d not in b.tensor.dims]
+        copies = np.ones(len(rows))
+        for c, n in outside:
+            copies = copies * self.factors[c][n][rows][:, sums].prod(axis=1)
+        pairs = copies * float(touch.elements[-1])
+        done = (copies == 1) * float(touch.elements[-1])
+        for rank in self._window_ranks(b):
+            found = np.array([_worked(self._loops(rank, row, outside)) for row in rows.tolist()], dtype=float)
+            everything = rank.touched(self.problem.layer.dims)
+            pairs, done = pairs * found[:, 0] / everything, done * found[:, 1] / everything
+        return pairs, done
+
+    def _loops(self, rank: Rank, row: int, outside: list[Place]) -> tuple[tuple[int, int, bool], ...]:
+        """All loops of a rank's dims as (bound, step in the rank, whether its instances count apart)."""
+        dims, found = self.problem.lattice.dims, []
+        for d, u in rank.terms:
+            if d not in dims:
+                continue
+            i = dims.index(d)
+            for c in range(self.problem.levels + 1):
+                stride = int(self.tiles[c][row, i])
+                for n in reversed(range(len(self.factors[c]))):
+                    bound = int(self.factors[c][n][row, i])
+                    found.append((bound, u * stride, (c, n) in outside))
+                    stride *= bound
+                if c < self.problem.levels:
+                    found.append((int(self.loops[c][row, i]), u * int(self.inside[c][row, i]), False))
+        return tuple(sorted(loop for loop in found if loop[0] > 1))
 
     def _time(self, child: int, rows: Numbers, chosen: tuple[Numbers, ...]) -> tuple[Numbers, Numbers, Numbers]:
         """Temporal loops outside a level, outermost first: dim numbers, bounds and strides, each (rows, loops)."""
@@ -310,6 +342,25 @@ def _union(tile: int, places: tuple[int, ...]) -> int:
     for place in places:
         union |= tile << place
     return union
+
+
+@cache
+def _worked(loops: tuple[tuple[int, int, bool], ...]) -> tuple[int, int]:
+    """Pairs of instance and position of a rank, and positions that only one instance touches."""
+    tile, places = 1, [0]
+    for bound, step, apart in loops:
+        if apart:
+            places = [p + step * x for p in places for x in range(bound)]
+        else:
+            grown = 0
+            for x in range(bound):
+                grown |= tile << (step * x)
+            tile = grown
+    once = twice = 0
+    for place in places:
+        twice |= once & tile << place
+        once |= tile << place
+    return tile.bit_count() * len(places), (once & ~twice).bit_count()
 
 
 @cache

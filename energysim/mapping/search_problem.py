@@ -75,6 +75,14 @@ class Problem:
         return tensor.role in memory.keeps and tensor.name not in dict(self.bypass).get(memory.name, frozenset())
 
     @cached_property
+    def stationary(self) -> tuple[Tensor, int] | None:
+        """The tensor that the dataflow keeps still and the level of its innermost memory, None without one."""
+        tensor = self.layer.tensor(self.constraints.stationary or "")
+        if tensor is None:
+            return None
+        return tensor, max(level for level in range(self.levels) if self.keeps(level, tensor))
+
+    @cached_property
     def boundaries(self) -> tuple[Boundary, ...]:
         """Every boundary of every tensor with its prices; an action without a price costs nothing here."""
         found = []

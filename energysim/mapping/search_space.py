@@ -120,7 +120,7 @@ class Lattice:
                 for p in steps:
                     j = number.get(int(values[i]) * p)
                     if j is not None:
-                        np.minimum(view[i], view[j], out=view[i])
+                        np.minimum(view[i : i + 1], view[j : j + 1], out=view[i : i + 1])
         return least.reshape(-1)
 
     def multiples(self, inner: Numbers, outer: Numbers) -> Numbers:

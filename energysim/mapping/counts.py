@@ -70,9 +70,12 @@ def count_many(
 
     Bounds of dtype object are counted in Python integers, all others in int64. Legality is not checked.
     """
+    if not len(bounds):
+        values, steps = count_many(layer, accelerator, nest, np.ones((1, bounds.shape[1]), dtype=np.int64))
+        return {key: n[:0] for key, n in values.items()}, steps[:0]
     batch = _Batch(layer, accelerator, nest, bounds)
     formulas = _formulas(batch)
-    parts = [_evaluate(batch, formulas, slice(i, i + chunk)) for i in range(0, max(1, len(bounds)), chunk)]
+    parts = [_evaluate(batch, formulas, slice(i, i + chunk)) for i in range(0, len(bounds), chunk)]
     values = {key: np.concatenate([part[key] for part in parts]) for key in formulas}
     return values, values.pop(STEPS)
 

@@ -18,8 +18,7 @@ from energysim.workload.graph import Edge, LayerGraph, clean_name
 from energysim.workload.layer import DIMS, ROLES, Layer, Rank, Tensor
 from energysim.workload.operations import PLAIN, usual
 from energysim.yaml_fields import Either, Field, Fields, Integer, ListOf, MapOf, Number, Record, Text, read_fields
-from energysim.yaml_nodes import Problems, load
-from energysim.yaml_nodes import _flow as flow_style
+from energysim.yaml_nodes import Problems, flow_style, load
 
 FORMAT = Record(
     "format",

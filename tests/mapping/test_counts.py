@@ -73,3 +73,12 @@ def test_a_mapping_without_loops_is_one_step() -> None:
     counts = count(layer, accelerator, Mapping(tuple(Storage("dram", t.name) for t in layer.tensors)))
     expected = {("dram", "read", "input"): 1, ("dram", "read", "weight"): 1, ("dram", "write", "output"): 1}
     assert counts == Counts({**expected, ("mac", "mac", UNIT): 1}, 1)
+
+
+def test_no_mappings_at_all() -> None:
+    layer = convolution("point", m=2, c=1, p=1, q=1)
+    accelerator = Accelerator("one", "test", (Memory("dram", None, frozenset(ROLES), 16),), Compute(), 1e9)
+    nest = (*(Storage("dram", t.name) for t in layer.tensors), Loop("M", 2))
+    values, steps = count_many(layer, accelerator, nest, np.empty((0, 1), dtype=np.int64))
+    assert len(steps) == 0
+    assert all(len(n) == 0 for n in values.values())

@@ -1,0 +1,34 @@
+"""Compute counted in full adders: what arithmetic costs before anyone chose a technology (DeepK §3)."""
+
+from energysim.errors import InputError
+from energysim.workload.layer import Layer
+
+
+def full_adders_of_dot_product(length: int, weight_bits: int, input_bits: int) -> int:
+    """Full adders of a dot product of `length` terms: `D*Bw*Bx + (D-1)*(Bx + Bw + ceil(log2 D) - 1)`.
+
+    Baugh-Wooley multipliers and ripple-carry adders (Sakr et al. 2017). Raises InputError below one term or bit.
+    """
+    if min(length, weight_bits, input_bits) < 1:
+        raise InputError(f"dot product of {length} terms at {weight_bits} x {input_bits} bits: each must be at least 1")
+    return length * weight_bits * input_bits + (length - 1) * _adder_bits(length, weight_bits, input_bits)
+
+
+def full_adders(layer: Layer) -> int:
+    """Full adders of a layer: its dot products for MACs; one per bit of the widest operand for a plain operation.
+
+    Where outputs sum different numbers of terms (transposed convolution) the products and additions are the
+    layer's own, the adder width that of the longest reduction rounded up from their mean.
+    """
+    widths = [tensor.bits for tensor in layer.tensors if tensor.role != "output"]
+    if layer.unit == "op":
+        return layer.ops * max(widths, default=layer.output.bits)
+    weight_bits, input_bits = (widths * 2)[:2] if len(widths) < 2 else widths[:2]
+    outputs = layer.output.elements(layer.dims)
+    length = -(-layer.points // outputs)
+    additions = max(0, layer.points - outputs)
+    return layer.points * weight_bits * input_bits + additions * _adder_bits(length, weight_bits, input_bits)
+
+
+def _adder_bits(length: int, weight_bits: int, input_bits: int) -> int:
+    return input_bits + weight_bits + (length - 1).bit_length() - 1

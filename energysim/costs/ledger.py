@@ -1,0 +1,89 @@
+"""The ledger of a layer: for each counted number, count x price = energy, with where the price comes from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import fsum
+
+from energysim.costs.prices import PRICED_AS, active_share, bits_moved, energy_by_key, price_of, suppressible
+from energysim.hardware.accelerator import Accelerator, EnergyTable, Price
+from energysim.mapping.counts import UNIT, Counts
+from energysim.mapping.nest import Mapping
+from energysim.workload.layer import Layer
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One counted number and what it costs.
+
+    `bits` is what one element occupies on the wires (0 where the price is per operation); `active_share` the share
+    that zeros do not suppress; `gated` the price of a suppressed operation, if it has one.
+    """
+
+    component: str
+    action: str
+    tensor: str
+    role: str
+    count: int
+    price: Price
+    bits: float
+    active_share: float
+    gated: Price | None
+    energy_pj: float
+
+    @property
+    def priced_as(self) -> str:
+        """The action whose price it pays: fill pays a write, drain a read."""
+        return PRICED_AS.get(self.action, self.action)
+
+
+def ledger(
+    layer: Layer, accelerator: Accelerator, table: EnergyTable, mapping: Mapping, counts: Counts
+) -> tuple[Entry, ...]:
+    """Every counted number of a layer priced, outermost component first; raises InputError where a price is missing."""
+    energies = energy_by_key(counts, layer, accelerator, table, mapping)
+    order = {name: i for i, name in enumerate([*(y.name for y in accelerator.levels), accelerator.compute.name])}
+    share = active_share(layer, accelerator)
+    gated_keys = suppressible(layer, mapping, energies)
+    entries = []
+    for key in sorted(energies, key=lambda key: (order[key[0]], key[1:])):
+        component, action, tensor = key
+        price = price_of(accelerator, table, layer, key)
+        moves = price.width_bits is not None and tensor != UNIT
+        gated = table.price(component, "gated", UNIT) if tensor == UNIT and share < 1.0 else None
+        entries.append(
+            Entry(
+                component,
+                action,
+                tensor,
+                role_of(layer, tensor),
+                counts.values[key],
+                price,
+                bits_moved(layer, accelerator, component, tensor) if moves else 0.0,
+                share if key in gated_keys else 1.0,
+                gated,
+                energies[key],
+            )
+        )
+    return tuple(entries)
+
+
+def role_of(layer: Layer, tensor: str) -> str:
+    """The role under which a counted tensor is reported: weight, input, output, partial_sum or compute."""
+    return next((t.role for t in layer.tensors if t.name == tensor), tensor)
+
+
+def energy_by_component(entries: Sequence[Entry]) -> dict[str, dict[str, float]]:
+    """pJ by component and role, in the ledger's order."""
+    parts: dict[str, dict[str, list[float]]] = {}
+    for entry in entries:
+        parts.setdefault(entry.component, {}).setdefault(entry.role, []).append(entry.energy_pj)
+    return {name: {role: fsum(pj) for role, pj in roles.items()} for name, roles in parts.items()}
+
+
+def counts_by_component(entries: Sequence[Entry]) -> dict[str, dict[str, dict[str, int]]]:
+    """Counts by component, action and role: tensors of one role together."""
+    merged: dict[str, dict[str, dict[str, int]]] = {}
+    for entry in entries:
+        roles = merged.setdefault(entry.component, {}).setdefault(entry.action, {})
+        roles[entry.role] = roles.get(entry.role, 0) + entry.count
+    return merged

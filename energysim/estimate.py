@@ -1,0 +1,152 @@
+"""The main job: layers are placed on an accelerator, what happens is counted, and counts are priced."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from hashlib import sha256
+from math import gcd
+from pathlib import Path
+
+from energysim import __version__
+from energysim.costs.full_adders import full_adders
+from energysim.costs.latency import latency, static_energy_pj, utilisation
+from energysim.costs.ledger import Entry, counts_by_component, energy_by_component, ledger
+from energysim.costs.prices import active_share
+from energysim.costs.result import IDLE, STATIC, Estimate, LayerEstimate, UsedPrice
+from energysim.costs.traffic import traffic
+from energysim.errors import InputError
+from energysim.hardware.accelerator import EnergyTable
+from energysim.hardware.read import DescribedAccelerator
+from energysim.mapping.search import SearchResult, find_mapping
+from energysim.workload.graph import LayerGraph, same_work
+from energysim.workload.layer import Layer
+from energysim.workload.read import read_model
+from energysim.workload.yaml_format import to_yaml
+
+Progress = Callable[[int, int], None]
+"""Called with the number of layers done and of all layers."""
+
+
+def estimate(
+    model: LayerGraph,
+    accelerator: DescribedAccelerator,
+    *,
+    dataflow: str = "unconstrained",
+    batch: int = 1,
+    bits: int | str | Path | None = None,
+    objective: str = "energy",
+    progress: Progress | None = None,
+) -> Estimate:
+    """What `model` costs on `accelerator`, layer by layer, each under the best mapping found (equal layers once).
+
+    `batch` and `bits` change the model as in `read_model`. Raises InputError for what is not known and
+    NothingFitsError for a layer that no mapping fits on the accelerator.
+    """
+    graph = read_model(model, batch=batch, bits=bits)
+    options = {
+        "batch": batch,
+        "bits": None if bits is None else str(bits),
+        "dataflow": dataflow,
+        "objective": objective,
+    }
+    known: dict[object, tuple[LayerEstimate, tuple[Entry, ...]]] = {}
+    layers = []
+    for done, layer in enumerate(graph.layers):
+        if progress:
+            progress(done, len(graph.layers))
+        work = same_work(layer)
+        if work not in known:
+            described = accelerator.accelerator, accelerator.table
+            found = find_mapping(layer, *described, dataflow=dataflow, objective=objective)
+            known[work] = estimate_layer(layer, accelerator, found)
+        layers.append(replace(known[work][0], name=layer.name, op=layer.op))
+    prices = used_prices(accelerator.table, (entry for _, entries in known.values() for entry in entries))
+    return Estimate(
+        model=graph.name,
+        accelerator=accelerator.name,
+        batch=gcd(*(layer.dims["N"] for layer in graph.layers)),
+        layers=tuple(layers),
+        components=tuple(y.name for y in (*accelerator.accelerator.levels, accelerator.accelerator.compute)),
+        prices=prices,
+        warnings=(*graph.warnings, *_wide_operands(graph, accelerator), *_defaults(prices)),
+        options=options,
+        model_sha256=sha256(to_yaml(graph).encode()).hexdigest(),
+        accelerator_sha256=accelerator.sha256,
+        version=__version__,
+    )
+
+
+def estimate_layer(
+    layer: Layer, accelerator: DescribedAccelerator, found: SearchResult
+) -> tuple[LayerEstimate, tuple[Entry, ...]]:
+    """A layer's energy, time and counts under a mapping, and the ledger they are sums of."""
+    facts, table = accelerator.accelerator, accelerator.table
+    entries = ledger(layer, facts, table, found.mapping, found.counts)
+    time = latency(layer, facts, found.mapping, found.counts)
+    energy = energy_by_component(entries)
+    if table.idle_power_w:
+        energy[IDLE] = {STATIC: static_energy_pj(table, time.seconds)}
+    row = LayerEstimate(
+        name=layer.name,
+        op=layer.op,
+        dims=dict(layer.dims),
+        macs=layer.macs,
+        ops=layer.ops,
+        full_adders=full_adders(layer),
+        weight_bits=sum(t.elements(layer.dims) * t.bits for t in layer.tensors if t.role == "weight"),
+        compulsory_bits=layer.compulsory_bits,
+        traffic_bits={
+            name: {"read": moved.read_bits, "write": moved.written_bits}
+            for name, moved in traffic(layer, facts, found.counts).items()
+        },
+        latency_cycles=time.cycles,
+        latency_s=time.seconds,
+        cycles_by_component=time.cycles_by_component,
+        bound_by=time.bound_by,
+        utilisation=utilisation(layer, facts, found.counts),
+        active_share=active_share(layer, facts),
+        optimal=found.optimal,
+        lower_bound_pj=found.lower_bound_pj,
+        energy_by_component_pj=energy,
+        counts=counts_by_component(entries),
+        mapping=found.mapping,
+    )
+    # The search adds in another order: its bound may exceed the exactly rounded energy in the last digit.
+    return replace(row, lower_bound_pj=min(row.lower_bound_pj, row.energy_pj)), entries
+
+
+def used_prices(table: EnergyTable, entries: Iterable[Entry]) -> tuple[UsedPrice, ...]:
+    """Every price that the entries paid, and the idle power as the price of a second, sorted."""
+    paid = {}
+    for entry in entries:
+        for action, price in ((entry.priced_as, entry.price), ("gated", entry.gated)):
+            if price is not None:
+                paid[entry.component, action, entry.role] = price
+    used = [UsedPrice(*key, p.pj, p.width_bits, p.tier, p.source) for key, p in sorted(paid.items())]
+    idle = table.idle_power_w * 1e12, None, table.idle_power_tier, table.idle_power_source
+    return (*used, UsedPrice(IDLE, "second", STATIC, *idle))
+
+
+def refuse_defaults(result: Estimate) -> None:
+    """Raise InputError, a line for each price, when an estimate paid default prices."""
+    if result.default_prices:
+        raise InputError("\n".join(_defaults(result.default_prices)))
+
+
+def _defaults(prices: Iterable[UsedPrice]) -> tuple[str, ...]:
+    found: dict[tuple[str, str, str], None] = {}
+    for price in prices:
+        if price.tier == "default":
+            found[price.component, price.action, price.source] = None
+    return tuple(f"default price: {part}.{action} ({source or 'no source'})" for part, action, source in found)
+
+
+def _wide_operands(graph: LayerGraph, accelerator: DescribedAccelerator) -> tuple[str, ...]:
+    """Operands that the compute unit does not take in one piece are counted as if it did: say so."""
+    unit = accelerator.accelerator.compute
+    wide = [y for y in graph.layers if unit.bits and max(t.bits for t in y.tensors if t.role != "output") > unit.bits]
+    if not wide:
+        return ()
+    return (
+        f"{len(wide)} layers have operands wider than the {unit.bits} bits that '{unit.name}' takes, the first "
+        f"is '{wide[0].name}'; they are priced as one operation",
+    )

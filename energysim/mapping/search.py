@@ -1,0 +1,155 @@
+"""The mapping search behind one function: `find_mapping` places a layer on an accelerator at the least energy.
+
+The map space: even tilings (every memory holds its tiles at one depth of the nest) by divisors of the dims, spatial
+factors on every array axis, any order of the loops of each memory, optional bypasses, cut down by a named dataflow.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import combinations, product
+from time import perf_counter
+
+import numpy as np
+
+from energysim.costs.prices import energy_by_key
+from energysim.errors import MappingError, NothingFitsError, unknown
+from energysim.hardware.accelerator import Accelerator, EnergyTable
+from energysim.mapping.counts import Counts, count
+from energysim.mapping.dataflows import Constraints, dataflow as named
+from energysim.mapping.nest import Loop, Mapping, even
+from energysim.mapping.search_bounds import Bounds
+from energysim.mapping.search_join import Best, Limits, join, levels
+from energysim.mapping.search_orders import Exact
+from energysim.mapping.search_problem import Problem
+from energysim.mapping.search_space import Lattice, split_over_axes
+from energysim.workload.layer import DIMS, Layer
+
+OBJECTIVES = ("energy",)
+"""What can be minimised: dynamic energy, and idle power over the steps taken where the table has it."""
+
+DIVES = (Limits(partial=200, pairs=60_000, nests=60), Limits(partial=2_000, pairs=200_000, nests=200))
+"""First dives for a good mapping to compare with."""
+
+Bypass = tuple[tuple[str, frozenset[str]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The best mapping found, its exact counts and energy in pJ, and what is proven about it.
+
+    No mapping of the space costs less than `lower_bound_pj`; `optimal`: energy and bound agree within 1e-9 relative.
+    `candidates` counts complete mappings whose exact cost was computed; `seconds` is wall time.
+    """
+
+    mapping: Mapping
+    counts: Counts
+    energy_pj: float
+    lower_bound_pj: float
+    optimal: bool
+    candidates: int
+    seconds: float
+
+
+def find_mapping(
+    layer: Layer,
+    accelerator: Accelerator,
+    table: EnergyTable,
+    *,
+    dataflow: str = "unconstrained",
+    objective: str = "energy",
+    limits: Limits | None = None,
+) -> SearchResult:
+    """The mapping of least energy of a layer on an accelerator within a named dataflow.
+
+    Deterministic. Raises UnknownNameError for an unknown dataflow or objective, NothingFitsError when no mapping is
+    legal, and names the memory and the smallest tile that it would have to hold.
+    """
+    began = perf_counter()
+    constraints = named(dataflow)
+    if objective not in OBJECTIVES:
+        raise unknown("objective", objective, OBJECTIVES)
+    lattice = Lattice(layer, tuple(layer.dims[d] for d in DIMS))
+    best, winner = Best(), None
+    for bypass in bypasses(layer, accelerator):
+        problem = Problem(layer, accelerator, table, constraints, bypass, lattice)
+        before = best.energy_pj
+        _search(problem, best, limits or Limits())
+        if best.energy_pj < before:
+            winner = problem
+    if winner is None:
+        raise NothingFitsError(_why(layer, accelerator, table, constraints, lattice))
+    mapping = _mapping(winner, best)
+    counts = count(layer, accelerator, mapping)
+    energy = sum(energy_by_key(counts, layer, accelerator, table, mapping).values())
+    energy += winner.idle_pj_per_step * counts.steps
+    bound = min(energy, best.open_pj)
+    optimal = bound >= energy * (1.0 - 1e-9)
+    return SearchResult(mapping, counts, energy, bound, optimal, best.candidates, perf_counter() - began)
+
+
+def bypasses(layer: Layer, accelerator: Accelerator) -> list[Bypass]:
+    """Every choice of tensors sent past memories that allow it, none first."""
+    options = []
+    for memory in accelerator.memories[1:]:
+        names = sorted(t.name for t in layer.tensors if t.role in memory.bypassable & memory.keeps)
+        subsets = [frozenset(c) for n in range(len(names) + 1) for c in combinations(names, n)]
+        options.append([(memory.name, subset) for subset in subsets])
+    return [tuple(choice) for choice in product(*options)]
+
+
+def _search(problem: Problem, best: Best, limits: Limits) -> None:
+    bounds = Bounds(problem)
+    tables = levels(bounds)
+    before = best.open_pj
+    wider = replace(limits, partial=10 * limits.partial, pairs=10 * limits.pairs)
+    for limit in (*DIVES, limits, wider):
+        if limit == wider and np.isfinite(best.energy_pj):
+            break
+        best.open_pj = np.inf
+        join(bounds, tables, best, limit)
+        if best.open_pj >= best.limit:
+            break
+    best.open_pj = min(before, best.open_pj)
+
+
+def _mapping(problem: Problem, best: Best) -> Mapping:
+    """The best nest as a mapping."""
+    assert best.nest is not None
+    exact = Exact(Bounds(problem), best.nest)
+    dims = problem.lattice.dims
+    blocks: dict[str, tuple[Loop, ...]] = {}
+    for c, memory in enumerate(problem.memories):
+        order = best.orders[c] if c < len(best.orders) else range(len(dims))
+        blocks[memory.name] = tuple(Loop(dims[i], int(exact.loops[c][0, i])) for i in order)
+    for c, gap in enumerate(problem.gaps):
+        for n, array in enumerate(gap):
+            factors = {d: int(f) for d, f in zip(dims, exact.factors[c][n][0], strict=True)}
+            shares = split_over_axes(array, factors)
+            assert shares is not None
+            blocks[array.name] = tuple(
+                Loop(d, shares[d][i], f"{array.name}.{axis.name}")
+                for i, axis in enumerate(array.axes)
+                for d in dims
+                if d in shares and shares[d][i] > 1
+            )
+    return even(problem.accelerator, problem.layer, blocks, dict(problem.bypass))
+
+
+def _why(
+    layer: Layer, accelerator: Accelerator, table: EnergyTable, constraints: Constraints, lattice: Lattice
+) -> str:
+    """Which memory the smallest tile does not fit, in words."""
+    *_, bypass = bypasses(layer, accelerator)
+    problem = Problem(layer, accelerator, table, constraints, bypass, lattice)
+    for level in range(problem.levels):
+        for part, (bits, capacity) in problem.held_bits(level).items():
+            least = bits[-1] if level == 0 else bits[0]
+            if capacity is not None and least > capacity:
+                what = f"{part} tile" if part else "tiles"
+                return (
+                    f"layer '{layer.name}' on {accelerator.name}: nothing fits: the smallest {what} that "
+                    f"{problem.memories[level].name} would have to hold take {int(least):,} bits, it has {capacity:,}"
+                )
+    return f"layer '{layer.name}' on {accelerator.name}: no mapping is within the dataflow ({constraints.description})"
+
+
+__all__ = ["OBJECTIVES", "Limits", "MappingError", "SearchResult", "bypasses", "find_mapping"]

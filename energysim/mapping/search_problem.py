@@ -1,0 +1,193 @@
+"""One search problem: a layer, an accelerator and one choice of what is bypassed, with its lattice and its prices."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+import numpy as np
+
+from energysim.errors import InputError
+from energysim.hardware.accelerator import Accelerator, Array, EnergyTable, Memory
+from energysim.costs.prices import unit_prices
+from energysim.mapping.counts import PARTIAL, UNIT
+from energysim.mapping.dataflows import Constraints, element_memories
+from energysim.mapping.nest import even
+from energysim.mapping.search_space import Lattice, Numbers, spreadable
+from energysim.workload.layer import Layer, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """A tensor between memory number `parent` and level number `child` (the number of memories: the compute unit).
+
+    pJ per word: `up` for each merged arrival at the parent (for outputs with the read-back that follows it), `into`
+    for each arrival at the child, `first` for each (parent instance, output) pair, whose first visit reads nothing,
+    `crossing` by array. `last`: what a finished output costs more than a partial sum at the parent, each array crossed
+    and the child, in this order.
+    """
+
+    tensor: Tensor
+    parent: int
+    child: int
+    up: float
+    into: float
+    first: float
+    last: tuple[float, ...]
+    crossing: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Levels are numbered from the outermost memory, 0, to the compute unit, `levels`; gap c lies outside level c."""
+
+    layer: Layer
+    accelerator: Accelerator
+    table: EnergyTable
+    constraints: Constraints
+    bypass: tuple[tuple[str, frozenset[str]], ...]
+    lattice: Lattice
+
+    @cached_property
+    def memories(self) -> tuple[Memory, ...]:
+        """Memories, outermost first."""
+        return self.accelerator.memories
+
+    @property
+    def levels(self) -> int:
+        """Number of memories, which is also the number of the compute unit."""
+        return len(self.memories)
+
+    @cached_property
+    def gaps(self) -> tuple[tuple[Array, ...], ...]:
+        """Arrays directly outside each level (none outside level 0), as the dataflow restricts them."""
+        found: list[list[Array]] = [[] for _ in range(self.levels + 1)]
+        level = -1
+        for item in self.accelerator.levels:
+            if isinstance(item, Memory):
+                level += 1
+            else:
+                found[level + 1].append(self.constraints.array(item))
+        return tuple(tuple(arrays) for arrays in found)
+
+    def keeps(self, level: int, tensor: Tensor) -> bool:
+        """Whether a memory holds a tensor under this choice of bypasses."""
+        memory = self.memories[level]
+        return tensor.role in memory.keeps and tensor.name not in dict(self.bypass).get(memory.name, frozenset())
+
+    @cached_property
+    def stationary(self) -> tuple[Tensor, int] | None:
+        """The tensor that the dataflow keeps still and the level of its innermost memory, None without one."""
+        tensor = self.layer.tensor(self.constraints.stationary or "")
+        if tensor is None:
+            return None
+        return tensor, max(level for level in range(self.levels) if self.keeps(level, tensor))
+
+    @cached_property
+    def boundaries(self) -> tuple[Boundary, ...]:
+        """Every boundary of every tensor with its prices; an action without a price costs nothing here."""
+        found = []
+        for tensor in self.layer.tensors:
+            kept = [level for level in range(self.levels) if self.keeps(level, tensor)]
+            for parent, child in zip(kept, [*kept[1:], self.levels], strict=True):
+                found.append(self._boundary(tensor, parent, child))
+        return tuple(found)
+
+    def pj(self, component: str, action: str, tensor: str) -> float:
+        """pJ of one counted element, 0 where the table has no price."""
+        marks = even(self.accelerator, self.layer, {}, dict(self.bypass))
+        key = (component, action, tensor)
+        try:
+            return unit_prices(self.layer, self.accelerator, self.table, marks, [key])[key]
+        except InputError:
+            return 0.0
+
+    def _boundary(self, tensor: Tensor, parent: int, child: int) -> Boundary:
+        outer = self.memories[parent].name
+        inner = self.memories[child].name if child < self.levels else None
+        crossed = [array.name for gap in self.gaps[parent + 1 : child + 1] for array in gap]
+        if tensor.role != "output":
+            crossing = tuple((a, self.pj(a, "transfer", tensor.name)) for a in crossed)
+            into = self.pj(inner, "fill", tensor.name) if inner else 0.0
+            return Boundary(tensor, parent, child, self.pj(outer, "read", tensor.name), into, 0.0, (), crossing)
+        crossing = tuple((a, self.pj(a, "transfer", PARTIAL)) for a in crossed)
+        back = self.pj(outer, "read", PARTIAL) + sum(price for _, price in crossing)
+        last = [self.pj(outer, "write", tensor.name) - self.pj(outer, "write", PARTIAL)]
+        last += [self.pj(a, "transfer", tensor.name) - price for a, price in crossing]
+        into = 0.0
+        if inner:
+            back += self.pj(inner, "fill", PARTIAL)
+            into = self.pj(inner, "drain", PARTIAL)
+            last.append(self.pj(inner, "drain", tensor.name) - into)
+        up = self.pj(outer, "write", PARTIAL) + back
+        return Boundary(tensor, parent, child, up, into, -back, tuple(last), crossing)
+
+    @cached_property
+    def compute_pj(self) -> float:
+        """pJ of all operations."""
+        price = self.pj(self.accelerator.compute.name, self.layer.unit, UNIT)
+        return price * (self.layer.macs + self.layer.ops)
+
+    @cached_property
+    def idle_pj_per_step(self) -> float:
+        """pJ of idle power in one cycle."""
+        return self.table.idle_power_w / self.accelerator.clock_hz * 1e12
+
+    def held_bits(self, level: int) -> dict[str, tuple[Numbers, int | None]]:
+        """Bits that every tile needs in a memory and what it has: by role with its own partition, "" for the rest."""
+        memory = self.memories[level]
+        held: dict[str, tuple[Numbers, int | None]] = {}
+        for tensor in self.layer.tensors:
+            if self.keeps(level, tensor):
+                part = tensor.role if tensor.role in memory.partitions else ""
+                capacity = memory.partitions[part] if part else memory.capacity_bits
+                bits = self.elements[tensor.name] * (tensor.partial_bits or tensor.bits)
+                held[part] = (held[part][0] + bits if part in held else bits, capacity)
+        return held
+
+    @cached_property
+    def elements(self) -> dict[str, Numbers]:
+        """Elements of each tensor that every tile of the lattice touches."""
+        return {tensor.name: self.lattice.elements(tensor) for tensor in self.layer.tensors}
+
+    @cached_property
+    def fits(self) -> tuple[Numbers, ...]:
+        """For each memory, which tiles fit (bool over the lattice)."""
+        found = []
+        for level in range(self.levels):
+            good = np.ones(self.lattice.size, dtype=bool)
+            for bits, capacity in self.held_bits(level).values():
+                if capacity is not None:
+                    good &= bits <= capacity
+            found.append(good)
+        return tuple(found)
+
+    @cached_property
+    def spreads(self) -> tuple[tuple[Numbers, ...], ...]:
+        """For each gap and array, which tiles can be spread over it."""
+        return tuple(tuple(spreadable(self.lattice, array) for array in gap) for gap in self.gaps)
+
+    def allowed(self, level: int) -> tuple[Numbers, ...]:
+        """For each dim, which (tile at this level, factors of each array outside it) the dataflow allows (bool)."""
+        inside = element_memories(self.accelerator)
+        element = level < self.levels and self.memories[level].name in inside[:1]
+        arrays = self.gaps[level]
+        tables = []
+        for dim, values in zip(self.lattice.dims, self.lattice.values, strict=True):
+            table = np.ones([len(values)] * (1 + len(arrays)), dtype=bool)
+            size = int(values[-1])
+            tile = values == 1 if level == self.levels else np.ones(len(values), dtype=bool)
+            if element and dim in self.constraints.whole:
+                tile &= values == size
+            if element and dim in self.constraints.streamed:
+                tile &= values == 1
+            table &= tile.reshape(-1, *[1] * len(arrays))
+            for n, array in enumerate(arrays):
+                if dim in self.constraints.spread and array.name == self.accelerator.arrays[-1].name:
+                    right = values % self.constraints.fill(array, dim, size) == 0
+                    table &= right.reshape(*[1] * (n + 1), -1, *[1] * (len(arrays) - n - 1))
+            tables.append(table)
+        return tuple(tables)
+
+    def fan_out(self, gaps: range) -> int:
+        """Instances that the arrays of some gaps have together."""
+        return prod(array.fan_out for gap in gaps for array in self.gaps[gap])

@@ -1,0 +1,239 @@
+"""The map space as arrays: all tiles of a layer on a divisor lattice, and which of them fit where.
+
+A tile is a flat index into the lattice of divisors of every dim larger than one; index 0 is the tile of one point,
+the last index the whole layer. A product of tiles is a sum of flat indices only in the prime-power sense, so chains
+(inner tile, spatial factors, product) are enumerated dim by dim and crossed.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from energysim.hardware.accelerator import Array
+from energysim.workload.layer import DIMS, Layer, Tensor
+
+Numbers = NDArray[Any]
+"""float64 or integer arrays; which one is said where it matters."""
+
+
+def divisors(number: int) -> tuple[int, ...]:
+    """All divisors of a number, ascending."""
+    small = [i for i in range(1, int(number**0.5) + 1) if number % i == 0]
+    return tuple(sorted({*small, *(number // i for i in small)}))
+
+
+def primes(number: int) -> tuple[int, ...]:
+    """The distinct primes of a number, ascending."""
+    found, rest, p = [], number, 2
+    while p * p <= rest:
+        if rest % p == 0:
+            found.append(p)
+            while rest % p == 0:
+                rest //= p
+        p += 1
+    return tuple([*found, rest] if rest > 1 else found)
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Every tile whose size in each dim divides `sizes`; only dims larger than one are kept in `dims`."""
+
+    layer: Layer
+    sizes: tuple[int, ...]
+
+    @cached_property
+    def dims(self) -> tuple[str, ...]:
+        """Dims that have loops at all."""
+        return tuple(d for d, size in zip(DIMS, self.sizes, strict=True) if size > 1)
+
+    @cached_property
+    def values(self) -> tuple[Numbers, ...]:
+        """Divisors of each kept dim, ascending, int64."""
+        sizes = dict(zip(DIMS, self.sizes, strict=True))
+        return tuple(np.array(divisors(sizes[d]), dtype=np.int64) for d in self.dims)
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """Number of divisors of each kept dim."""
+        return tuple(len(v) for v in self.values)
+
+    @property
+    def size(self) -> int:
+        """Number of tiles."""
+        return prod(self.shape)
+
+    @cached_property
+    def strides(self) -> tuple[int, ...]:
+        """Flat index step of each kept dim."""
+        return tuple(prod(self.shape[i + 1 :]) for i in range(len(self.shape)))
+
+    def places(self, flat: Numbers) -> tuple[Numbers, ...]:
+        """Divisor numbers of each kept dim for flat indices."""
+        return tuple(flat // s % k for s, k in zip(self.strides, self.shape, strict=True))
+
+    def tiles(self, flat: Numbers) -> Numbers:
+        """Tile sizes (n, kept dims), int64, for flat indices."""
+        if not self.dims:
+            return np.ones((len(flat), 0), dtype=np.int64)
+        return np.stack([v[i] for v, i in zip(self.values, self.places(flat), strict=True)], axis=1)
+
+    def spread(self, table: Numbers, axes: tuple[int, ...]) -> Numbers:
+        """A table over some kept dims (ascending), shaped so that it broadcasts over the whole lattice."""
+        shape = [1] * len(self.shape)
+        for n, axis in enumerate(axes):
+            shape[axis] = table.shape[n]
+        return table.reshape(shape)
+
+    def product(self, dims: frozenset[str]) -> Numbers:
+        """Product of the tile's sizes in some dims, for every tile (float64)."""
+        total = np.ones(self.shape)
+        for i, d in enumerate(self.dims):
+            if d in dims:
+                total = total * self.spread(self.values[i].astype(float), (i,))
+        return total.reshape(-1)
+
+    def elements(self, tensor: Tensor) -> Numbers:
+        """Elements that every tile touches of a tensor (float64)."""
+        total = np.ones(self.shape)
+        for rank in tensor.ranks:
+            axes = tuple(i for i, d in enumerate(self.dims) if d in rank.dims)
+            grid = np.ones([self.shape[i] for i in axes])
+            for place in np.ndindex(*grid.shape):
+                tile = dict.fromkeys(rank.dims, 1)
+                tile |= {self.dims[a]: int(self.values[a][j]) for a, j in zip(axes, place, strict=True)}
+                grid[place] = rank.touched(tile)
+            total = total * self.spread(grid, axes)
+        return total.reshape(-1)
+
+    def least_over_multiples(self, cost: Numbers) -> Numbers:
+        """For every tile the least cost of any tile that is a multiple of it in every dim."""
+        least = cost.reshape(self.shape).copy()
+        for axis, values in enumerate(self.values):
+            number = {int(v): i for i, v in enumerate(values)}
+            view = np.moveaxis(least, axis, 0)
+            steps = primes(int(values[-1]))
+            for i in range(len(values) - 1, -1, -1):
+                for p in steps:
+                    j = number.get(int(values[i]) * p)
+                    if j is not None:
+                        np.minimum(view[i : i + 1], view[j : j + 1], out=view[i : i + 1])
+        return least.reshape(-1)
+
+    def multiples(self, inner: Numbers, outer: Numbers) -> Numbers:
+        """Whether tile `outer[j]` is a multiple of tile `inner[i]`: bool, broadcast of the two index arrays."""
+        good = np.ones(np.broadcast_shapes(inner.shape, outer.shape), dtype=bool)
+        for axis, values in enumerate(self.values):
+            divides = (values[None, :] % values[:, None]) == 0
+            i = inner // self.strides[axis] % self.shape[axis]
+            j = outer // self.strides[axis] % self.shape[axis]
+            good &= divides[i, j]
+        return good
+
+
+def split_over_axes(array: Array, factors: dict[str, int]) -> dict[str, tuple[int, ...]] | None:
+    """How spatial factors go onto the axes of an array: dim to its bound on each axis; None when they do not go.
+
+    The first way found, axes filled in order with the smallest share that leaves the rest placeable.
+    """
+    dims = [d for d, f in factors.items() if f > 1]
+
+    def place(todo: list[str], room: tuple[int, ...]) -> dict[str, tuple[int, ...]] | None:
+        if not todo:
+            return {}
+        if prod(factors[d] for d in todo) > prod(room):
+            return None
+        dim = todo[0]
+        for shares in _shares(array, dim, factors[dim], room, 0):
+            rest = place(todo[1:], tuple(r // s for r, s in zip(room, shares, strict=True)))
+            if rest is not None:
+                return {dim: shares, **rest}
+        return None
+
+    return place(sorted(dims, key=lambda d: -factors[d]), tuple(axis.size for axis in array.axes))
+
+
+def _shares(array: Array, dim: str, factor: int, room: tuple[int, ...], first: int) -> list[tuple[int, ...]]:
+    if first == len(room):
+        return [()] if factor == 1 else []
+    allowed = array.axes[first].dims is None or dim in (array.axes[first].dims or ())
+    found = []
+    for share in divisors(factor) if allowed else (1,):
+        if share <= room[first]:
+            found += [(share, *rest) for rest in _shares(array, dim, factor // share, room, first + 1)]
+    return found
+
+
+def spreadable(lattice: Lattice, array: Array) -> Numbers:
+    """Which tiles can be spread over an array, each point on its own instance: bool, for every tile.
+
+    Only the products over dims that may use the same axes matter, so each distinct tuple of products is tried once.
+    """
+    classes: dict[tuple[bool, ...], set[str]] = {}
+    for d in lattice.dims:
+        may = tuple(axis.dims is None or d in axis.dims for axis in array.axes)
+        classes.setdefault(may, set()).add(d)
+    good = lattice.product(frozenset(lattice.dims)) <= array.fan_out
+    code = np.zeros(lattice.size)
+    for dims in classes.values():
+        code = code * (array.fan_out + 1) + np.minimum(lattice.product(frozenset(dims)), array.fan_out + 1)
+    kept = np.flatnonzero(good)
+    distinct, which = np.unique(code[kept], return_inverse=True)
+    verdict = np.zeros(len(distinct), dtype=bool)
+    _, first = np.unique(which, return_index=True)
+    tables = [(may, lattice.product(frozenset(dims))) for may, dims in classes.items()]
+    for n, i in enumerate(first):
+        groups = [(may, int(table[kept[i]])) for may, table in tables]
+        verdict[n] = _placeable(groups, tuple(axis.size for axis in array.axes))
+    good[kept] = verdict[which.reshape(-1)]
+    return good
+
+
+def _placeable(groups: list[tuple[tuple[bool, ...], int]], room: tuple[int, ...]) -> bool:
+    if not groups:
+        return True
+    (may, factor), *rest = groups
+
+    def shares(axis: int, left: int, now: tuple[int, ...]) -> bool:
+        if axis == len(room):
+            return left == 1 and _placeable(rest, now)
+        options = divisors(left) if may[axis] else (1,)
+        return any(
+            s <= now[axis] and shares(axis + 1, left // s, (*now[:axis], now[axis] // s, *now[axis + 1 :]))
+            for s in options
+        )
+
+    return shares(0, factor, room)
+
+
+def chains(
+    lattice: Lattice, fits: Numbers, spreads: tuple[Numbers, ...], allowed: tuple[Numbers, ...]
+) -> tuple[Numbers, tuple[Numbers, ...], Numbers]:
+    """All (tile, spatial factors of each array, product) whose tile fits and whose factors can be spread.
+
+    `fits` and `spreads` are bool over the lattice and closed under divisors; `allowed` is, for each kept dim, a bool
+    table [tile, factors of each array..] of divisor numbers (the dataflow's word). Returns flat indices (int64).
+    """
+    inner = np.zeros(1, dtype=np.int64)
+    spatial = [np.zeros(1, dtype=np.int64) for _ in spreads]
+    whole = np.zeros(1, dtype=np.int64)
+    for axis in range(len(lattice.values)):
+        values, stride = lattice.values[axis].tolist(), lattice.strides[axis]
+        number = {v: i for i, v in enumerate(values)}
+        steps = []
+        for place in np.argwhere(allowed[axis]).tolist():
+            total = prod(values[i] for i in place)
+            if total in number:
+                steps.append([*place, number[total]])
+        table = np.array(steps, dtype=np.int64).reshape(-1, len(spreads) + 2) * stride
+        inner = (inner[:, None] + table[None, :, 0]).reshape(-1)
+        kept = fits[inner]
+        for n, spread in enumerate(spreads):
+            spatial[n] = (spatial[n][:, None] + table[None, :, n + 1]).reshape(-1)
+            kept &= spread[spatial[n]]
+        whole = (whole[:, None] + table[None, :, -1]).reshape(-1)[kept]
+        inner, spatial = inner[kept], [s[kept] for s in spatial]
+    return inner, tuple(spatial), whole

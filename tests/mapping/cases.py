@@ -1,0 +1,85 @@
+"""Random tiny layers, hierarchies and prices for the comparison of the search with brute force."""
+
+from random import Random
+
+from energysim.hardware.accelerator import Accelerator, Array, Axis, Compute, EnergyTable, Memory, Price
+from energysim.workload.layer import Layer, Rank, Tensor, convolution
+
+EVERY = frozenset(("weight", "input", "output"))
+
+
+def random_layer(random: Random, points: int = 200) -> Layer:
+    """A convolution, depthwise, matmul, pooling, element-wise or transposed layer of few points."""
+    while True:
+        kind = random.choice(["conv", "conv", "conv", "matmul", "pool", "add", "grouped", "transposed"])
+        small = lambda: random.choice([1, 1, 2, 2, 3, 4, 6])  # noqa: E731
+        stride, dilation = (random.choice([1, 1, 2, 3]), random.choice([1, 1, 2])), random.choice([1, 1, 1, 2])
+        one = lambda d: Rank(d, ((d, 1),))  # noqa: E731
+        if kind == "matmul":
+            layer = convolution("layer", n=small(), m=small(), c=small(), p=1, q=1)
+        elif kind == "add":
+            ranks = tuple(one(d) for d in "NGPQ")
+            dims = {"N": small(), "G": small(), "P": small(), "Q": small()}
+            tensors = (Tensor("a", "input", ranks), Tensor("b", "input", ranks), Tensor("output", "output", ranks))
+            layer = Layer("layer", "add", dims, tensors, unit="op")
+        elif kind == "pool":
+            window = Rank("H", (("P", stride[0]), ("R", 1)))
+            dims = {"G": small(), "P": small(), "Q": small(), "R": small()}
+            tensors = (
+                Tensor("input", "input", (one("G"), window, one("Q"))),
+                Tensor("output", "output", (one("G"), one("P"), one("Q"))),
+            )
+            layer = Layer("layer", "max_pool", dims, tensors, unit="op")
+        else:
+            layer = convolution(
+                "layer",
+                n=random.choice([1, 1, 1, 2]),
+                g=small() if kind == "grouped" else 1,
+                m=small(),
+                c=random.choice([1, 2, 3]),
+                p=small(),
+                q=random.choice([1, 1, 2, 3]),
+                r=random.choice([1, 2, 3]),
+                s=random.choice([1, 1, 2, 3]),
+                stride=stride,
+                dilation=(dilation, dilation),
+                transposed=kind == "transposed",
+            )
+        if 2 <= layer.points <= points and sum(size > 1 for size in layer.dims.values()) <= 4:
+            return layer
+
+
+def random_accelerator(random: Random, memories: int) -> Accelerator:
+    """Memories with random capacities, roles, partitions and arrays between them."""
+    levels: list[Memory | Array] = [Memory("m0", None, EVERY, 16)]
+    arrays = 0
+    for i in range(1, memories + 1):
+        if arrays == 0 and random.random() < 0.6:
+            arrays += 1
+            axes = [Axis("x", random.choice([2, 3, 4]))]
+            if random.random() < 0.3:
+                axes.append(Axis("y", 2, random.choice([None, frozenset("PMR")])))
+            multicast = frozenset(r for r in ("weight", "input") if random.random() < 0.8)
+            forwarding = frozenset(r for r in multicast if random.random() < 0.15)
+            levels.append(Array(f"a{i}", tuple(axes), multicast, forwarding, random.random() < 0.8))
+        if i == memories:
+            break
+        keeps = frozenset(r for r in sorted(EVERY) if random.random() < 0.8) or EVERY
+        capacity = random.choice([3, 5, 8, 12, 20, 40]) * 16
+        parts = {r: random.choice([1, 2, 4, 8]) * 16 for r in sorted(keeps)} if random.random() < 0.3 else {}
+        bypassable = frozenset(r for r in sorted(keeps) if random.random() < 0.15)
+        levels.append(Memory(f"m{i}", capacity, keeps, 16, parts, bypassable))
+    return Accelerator("tiny", "test", tuple(levels), Compute(), 1e9)
+
+
+def random_prices(random: Random, accelerator: Accelerator) -> EnergyTable:
+    """Prices that mostly fall inward, sometimes at random; sometimes idle power."""
+    prices = {("mac", action, "compute"): Price(1.0, "test", "table") for action in ("mac", "op")}
+    usual = random.random() < 0.6
+    for i, memory in enumerate(accelerator.memories):
+        for action in ("read", "write"):
+            pj = float([200, 6, 1, 0.5][i]) if usual else float(random.randint(1, 30))
+            prices[memory.name, action, "*"] = Price(pj, "test", "table", 16)
+    for array in accelerator.arrays:
+        prices[array.name, "transfer", "*"] = Price(float(random.choice([0, 1, 2])), "test", "table", 16)
+    return EnergyTable(prices, idle_power_w=random.choice([0.0, 0.0, 0.01]))

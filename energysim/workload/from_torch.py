@@ -29,6 +29,7 @@ def from_torch(
     Parameters are counted as torch counts them, each once, those of a folded BatchNorm in the layer it is folded
     into. An unknown operation is costed as its traffic, with a warning. Raises ModelReadError where export fails.
     """
+    name = clean_name(name)
     program = _export(module, example_inputs, name)
     reader = GraphReader(module, program, fold_batchnorm, fuse_activations)
     reader.read()

@@ -106,6 +106,16 @@ def matmul(name: str, dims: Mapping[str, int], first: str = "NGPC", second: str 
     return Layer(name, "matmul", every_dim(dims), tensors)
 
 
+def embedding(name: str, *, n: int, m: int) -> Layer:
+    """A table looked up at `n` indices: one row of `m` numbers is read and written for each, the rest stays unread."""
+    tensors = (
+        Tensor("weight", "weight", ranks("NM")),
+        Tensor("input", "input", ranks("N")),
+        Tensor("output", "output", ranks("NMPQ")),
+    )
+    return Layer(name, "embedding", every_dim({"N": n, "M": m}), tensors, "op")
+
+
 def elementwise(name: str, op: str, result: Shape, operands: Sequence[Operand], ops_per_point: int = 1) -> Layer | None:
     """One operation per element of the result, operands broadcast; None where shapes cannot be read that way."""
     if len(result) >= len(ELEMENTWISE_DIMS):
@@ -205,6 +215,7 @@ TEMPLATES: Mapping[str, Template] = MappingProxyType(
         "average_pool": pooling,
         "local_response_norm": lambda name, op, dims, stride, dilation: local_response_norm(name, dims),
         "batch_norm": lambda name, op, dims, stride, dilation: batch_norm(name, dims),
+        "embedding": lambda name, op, dims, stride, dilation: embedding(name, n=dims.get("N", 1), m=dims.get("M", 1)),
         **dict.fromkeys(("add", "sub", "mul", "div", "maximum", "minimum"), _pair),
     }
 )

@@ -290,7 +290,8 @@ def _carried_out(node: "Node", owners: "dict[Node, Any]") -> Any:
     import torch
 
     def owner(source: "Node") -> Any:
-        return owners[source] if source in owners else _filled(_shapes(source)[0], 0)
+        known = owners[source] if source in owners else _filled(_shapes(source)[0], 0)
+        return known if isinstance(known, tuple) or _uniform(known) else known.contiguous()
 
     args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), owner)
     return node.target(*args, **kwargs)  # type: ignore[operator]

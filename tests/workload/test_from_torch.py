@@ -129,6 +129,52 @@ def test_product_of_two_computed_matrices(
     assert layer.parameters == 0
 
 
+@pytest.mark.parametrize(
+    ("equation", "shapes", "macs"),
+    [
+        ("ij,jk->ik", ((3, 4), (4, 5)), 60),
+        ("bhqd,bhkd->bhqk", ((2, 3, 4, 5), (2, 3, 6, 5)), 6 * 4 * 6 * 5),
+        ("bij,bik->jk", ((2, 3, 4), (2, 3, 5)), 4 * 5 * 6),
+    ],
+)
+def test_einstein_sum_of_two_is_a_product(equation: str, shapes: tuple[tuple[int, ...], ...], macs: int) -> None:
+    layer = only(Does(lambda self, a, b: torch.einsum(equation, a, b)), *shapes)
+    result = torch.einsum(equation, *map(torch.zeros, shapes))
+    assert (layer.op, layer.macs) == ("matmul", macs)
+    assert list(elements(layer).values()) == [torch.zeros(shape).numel() for shape in shapes] + [result.numel()]
+
+
+@pytest.mark.parametrize("form", ["w @ x", "x @ w", "einsum"])
+def test_product_with_a_trained_matrix_is_linear(form: str) -> None:
+    forms: dict[str, Callable[..., Any]] = {
+        "w @ x": lambda self, x: self.w @ x,
+        "x @ w": lambda self, x: x.transpose(1, 2) @ self.w.t(),
+        "einsum": lambda self, x: torch.einsum("mc,nct->nmt", self.w, x),
+    }
+    module = Does(forms[form])
+    module.register_parameter("w", nn.Parameter(torch.ones(4, 3)))
+    layer = only(module, (2, 3, 5))
+    assert (layer.op, sizes(layer), layer.parameters) == ("linear", {"N": 10, "M": 4, "C": 3}, 12)
+
+
+def test_embedding_reads_the_rows_it_looks_up() -> None:
+    module = nn.Embedding(100, 16)
+    (layer,) = from_torch(module, (torch.zeros(2, 3, dtype=torch.long),), name="table").layers
+    assert elements(layer) == {"weight": 6 * 16, "input": 6, "output": 6 * 16}
+    assert layer.parameters == 1600
+
+
+@pytest.mark.parametrize("module", [nn.GroupNorm(2, 4), nn.InstanceNorm2d(4, affine=True), nn.PReLU(4)])
+def test_one_number_per_channel_is_read_as_a_weight(module: nn.Module) -> None:
+    layer = only(module, (1, 4, 3, 3))
+    assert {name: n for name, n in elements(layer).items() if name != "weight_2"} == {
+        "weight": 4,
+        "input": 36,
+        "output": 36,
+    }
+    assert layer.parameters == sum(parameter.numel() for parameter in module.parameters())
+
+
 def test_product_that_shares_one_matrix_reads_it_once() -> None:
     layer = only(Does(lambda self, a, b: torch.matmul(a, b)), (6, 3, 4), (4, 5))
     assert layer.macs == 6 * 3 * 4 * 5
@@ -305,6 +351,18 @@ def test_pieces_of_a_split_go_to_their_readers() -> None:
 
     graph = graph_of(Does(forward, a=nn.Conv2d(1, 4, 1), b=nn.Conv2d(2, 2, 1)), (1, 1, 3, 3))
     assert flows(graph) == {("a", "b"): 18, ("b", "add"): 18, ("a", "add"): 18}
+
+
+def test_views_of_pieces_and_channel_shuffles_keep_their_edges() -> None:
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        first, second = torch.cat([self.a(x), self.b(x)], 1).chunk(2, 1)
+        shuffled = first.view(1, 2, 2, 9).transpose(1, 2).contiguous().view(1, 4, 3, 3)
+        return self.last(shuffled[:, :3]), second
+
+    module = Does(forward, a=nn.Conv2d(1, 2, 1), b=nn.Conv2d(1, 6, 1), last=nn.Conv2d(3, 1, 1))
+    graph = graph_of(module, (1, 1, 3, 3))
+    # channels a a b b become a b a b, of which the first three are read
+    assert flows(graph) == {("a", "last"): 18, ("b", "last"): 9}
 
 
 def test_repeated_elements_flow_once() -> None:

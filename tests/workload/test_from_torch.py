@@ -396,6 +396,18 @@ def test_unknown_operation_costs_its_traffic_and_is_named(
     assert layer.macs == 0
 
 
+def test_unknown_operation_on_many_tensors_reads_each_once() -> None:
+    graph = graph_of(Does(lambda self, *x: torch.block_diag(*x)), *((1, n) for n in (2, 3, 5, 7, 11, 13, 17, 19)))
+    (layer,) = graph.layers
+    assert elements(layer) == {"input": 77, "output": 8 * 77}
+    assert graph.warnings
+
+
+def test_only_the_shape_is_taken_by_operations_that_fill() -> None:
+    layer = only(Does(lambda self, x: self.a(x) + torch.zeros_like(x), a=nn.Linear(4, 4)), (2, 4))
+    assert layer.op == "linear"
+
+
 def test_unknown_operation_in_the_middle_keeps_its_edges_and_weights() -> None:
     module = nn.Sequential(nn.Linear(4, 6), nn.GRU(6, 5, batch_first=True))
     graph = graph_of(module, (1, 3, 4))
@@ -440,6 +452,21 @@ def test_data_dependent_module_is_refused_with_line_and_remedy() -> None:
     assert "torch.where" in message
     assert "test_from_torch.py:" in message
     assert "\n" not in message
+
+
+def test_size_that_depends_on_values_is_refused_with_the_operation() -> None:
+    with pytest.raises(ModelReadError, match=r"'nonzero' .* depends on the values") as caught:
+        graph_of(Does(lambda self, x: torch.nonzero(self.a(x)) * 2, a=nn.Linear(4, 4)), (2, 4))
+    assert "\n" not in str(caught.value)
+
+
+def test_attention_with_fewer_heads_for_keys() -> None:
+    def forward(self: Any, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+        return functional.scaled_dot_product_attention(q, k, k, enable_gqa=True)
+
+    graph = graph_of(Does(forward), (1, 6, 5, 4), (1, 2, 5, 4))
+    assert graph.macs == 2 * (6 * 5 * 5 * 4)
+    assert graph.warnings == ()
 
 
 def test_module_that_fails_is_refused_with_reason() -> None:

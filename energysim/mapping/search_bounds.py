@@ -51,26 +51,29 @@ class Bounds:
     def _products(self) -> dict[frozenset[str], Numbers]:
         return {}
 
-    def open_edge(self, rows: Rows) -> Numbers:
+    def open_edge(self, rows: Rows, apart: bool = False) -> Numbers:
         """Least pJ of the boundaries whose child is the rows' level, by kind of the innermost loop (kinds, rows).
 
-        The loops outside are not known yet; infinite where no loop of the kind is left.
+        The loops outside are not known yet; infinite where no loop of the kind is left. `apart`: nor are the spatial
+        factors; the rows come with factors of one, and the bound holds for any others.
         """
         problem = self.problem
         boundaries = [b for b in problem.boundaries if b.child == rows.level]
         words = [self.touches[b.tensor.name].words(rows) for b in boundaries]
-        cost = np.zeros((len(self.kinds), len(rows.tile))) + self.fixed(rows)
+        cost = np.zeros((len(self.kinds), len(rows.tile))) + self.fixed(rows, apart)
         for b, w in zip(boundaries, words, strict=True):
             touch = self.touches[b.tensor.name]
             visits = self.every[-1] / self.every[rows.whole]
             for k, (stays, dims) in enumerate(self.kinds):
                 if rows.level == problem.levels:
-                    cost[k] += self._cost(b, rows, w, visits, None)
+                    cost[k] += self._cost(b, rows, w, visits, None, apart)
                 elif b.tensor.name in stays:
                     run = touch.reuse[-1] / touch.reuse[rows.whole]
-                    cost[k] += self._cost(b, rows, w, visits / run, self._shares(touch, rows, None, w, None))
+                    shares = self._shares(touch, rows, None, w, None, apart)
+                    cost[k] += self._cost(b, rows, w, visits / run, shares, apart)
                 else:
-                    cost[k] += self._cost(b, rows, w, visits, self._shares(touch, rows, None, w, dims))
+                    shares = self._shares(touch, rows, None, w, dims, apart)
+                    cost[k] += self._cost(b, rows, w, visits, shares, apart)
         if rows.level < problem.levels:
             done = self.every[rows.whole] == self.every[-1]
             for k, (_, dims) in enumerate(self.kinds):
@@ -144,7 +147,13 @@ class Bounds:
         return cost
 
     def _cost(
-        self, b: Boundary, rows: Rows, words: Words, visits: Numbers, shares: list[Numbers] | None
+        self,
+        b: Boundary,
+        rows: Rows,
+        words: Words,
+        visits: Numbers,
+        shares: list[Numbers] | None,
+        apart: bool = False,
     ) -> Numbers:
         """pJ of one boundary when so many visits bring so large a share of new words each (None: all are new)."""
         if shares is None:
@@ -157,11 +166,17 @@ class Bounds:
         for n, array in enumerate(self.problem.gaps[rows.level]):
             if price[array.name]:
                 cost = cost + price[array.name] * arrived[n + 1]
-        outward = range(b.parent + 1, rows.level)
+        outward = range(b.parent + 1, rows.level + apart)
         return cost + b.up * arrived[0] / self._most(self.touches[b.tensor.name], rows, outward)
 
     def _shares(
-        self, touch: Touch, rows: Rows, outer: Numbers | None, words: Words, dims: frozenset[str] | None
+        self,
+        touch: Touch,
+        rows: Rows,
+        outer: Numbers | None,
+        words: Words,
+        dims: frozenset[str] | None,
+        apart: bool = False,
     ) -> list[Numbers] | None:
         """The least share of new words when the innermost loop that moves the tile is over one of `dims` (None: any).
 
@@ -179,6 +194,7 @@ class Bounds:
             for d in sorted(words.kept) if dims is None else sorted(dims & words.kept.keys()):
                 own, partner = self.products(frozenset(d)), self.products(frozenset(touch.partners.get(d, d)))
                 advance, again, back = words.kept[d][j]
+                advance = again if apart else advance
                 both = partner[-1] > partner[rows.whole]
                 left, inside = own[-1] / own[rows.whole], own[known] / own[rows.whole]
                 exactly = (inside > 1) & (inside == left) & closed
@@ -219,7 +235,7 @@ class Bounds:
         left = self.products(frozenset(self.problem.lattice.dims) - touch.tensor.dims | touch.window_dims)
         return np.minimum(float(fan_out), left[-1] / left[rows.whole])
 
-    def fixed(self, rows: Rows) -> Numbers:
+    def fixed(self, rows: Rows, apart: bool = False) -> Numbers:
         """First visits of outputs at the memory just inside these arrays, and idle power where this gap decides it."""
         problem, total = self.problem, np.zeros(len(rows.tile))
         for b in problem.boundaries:
@@ -227,12 +243,12 @@ class Bounds:
                 touch = self.touches[b.tensor.name]
                 repeats = self.products(frozenset(problem.lattice.dims) - touch.tensor.dims | touch.window_dims)
                 here = repeats[rows.whole] / repeats[rows.tile]
-                outward = self._most(touch, rows, range(1, rows.level))
+                outward = self._most(touch, rows, range(1, rows.level + apart))
                 total += b.first * touch.elements[-1] * here * (outward if b.first < 0 else 1.0)
                 total += sum(min(x, 0.0) for x in b.last) * touch.elements[-1]
         inner = max((c for c in range(1, problem.levels + 1) if problem.gaps[c]), default=problem.levels)
         if problem.idle_pj_per_step and rows.level == inner:
-            used = self.every[rows.whole] / self.every[rows.tile] * problem.fan_out(range(1, rows.level))
+            used = self.every[rows.whole] / self.every[rows.tile] * problem.fan_out(range(1, rows.level + apart))
             total += problem.idle_pj_per_step * self.every[-1] / used
         return total
 

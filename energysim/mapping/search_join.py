@@ -12,7 +12,7 @@ import numpy as np
 from energysim.mapping.search_bounds import Bounds
 from energysim.mapping.search_orders import Exact, Nests
 from energysim.mapping.search_problem import Problem
-from energysim.mapping.search_space import Numbers, chains
+from energysim.mapping.search_space import Numbers, chains, chains_of
 from energysim.mapping.search_touch import Rows
 
 TOLERANCE = 1e-12
@@ -23,9 +23,11 @@ TOLERANCE = 1e-12
 class Limits:
     """How much work a search may do before it gives up on proving its result."""
 
+    table: int = 400_000
+    looks: int = 1_500_000
+    pairs: int = 60_000
     partial: int = 20_000
-    pairs: int = 1_500_000
-    nests: int = 2_000
+    nests: int = 1_000
 
 
 @dataclass
@@ -50,7 +52,8 @@ class Level:
     """All tiles of a level with all spatial factors above them, sorted by tile, and what lies ahead of them.
 
     `key` (kinds, rows) bounds the rows' own boundaries and `ahead`, which is the least cost of anything further out,
-    for every tile; `to_go` (kinds, tiles) is the least key of a tile by kind of the innermost loop above it.
+    for every tile; `to_go` (kinds, tiles) is the least key of a tile by kind of the innermost loop above it. `left_pj` is
+    the least bound of tiles that a table too large had to leave out, `own_pj` that of any tile without what is ahead.
     """
 
     rows: Rows
@@ -58,28 +61,47 @@ class Level:
     start: Numbers
     ahead: Numbers
     to_go: Numbers
+    left_pj: float
+    own_pj: float
 
 
-def levels(bounds: Bounds) -> list[Level]:
-    """One table per level, by level number (level 0 has none: an empty slot is a table of the whole layer)."""
+def levels(bounds: Bounds, most: int) -> list[Level]:
+    """One table for each level from 1, each of at most about `most` looks at pairs of tile and spatial factors."""
     problem = bounds.problem
     lattice = problem.lattice
     found: list[Level] = []
     ahead = np.zeros(lattice.size)
     for level in range(1, problem.levels + 1):
-        fits = problem.fits[level] if level < problem.levels else np.arange(lattice.size) == 0
-        tile, spatial, whole = chains(lattice, fits, problem.spreads[level], problem.allowed(level))
-        order = np.argsort(tile, kind="stable")
-        rows = Rows(level, tile, spatial, whole).take(order)
-        key = bounds.open_edge(rows) + ahead[rows.whole]
+        rows, left = _rows(bounds, level, ahead, most)
+        rows = rows.take(np.argsort(rows.tile, kind="stable"))
+        own = bounds.open_edge(rows)
+        key = own + ahead[rows.whole]
         start = np.searchsorted(rows.tile, np.arange(lattice.size + 1))
         to_go = np.full((len(bounds.kinds), lattice.size), np.inf)
         filled = np.flatnonzero(np.diff(start))
         if len(filled):
             to_go[:, filled] = np.minimum.reduceat(key, start[filled], axis=1)
-        found.append(Level(rows, key, start, ahead, to_go))
+        found.append(Level(rows, key, start, ahead, to_go, left, float(own.min(initial=np.inf))))
         ahead = lattice.least_over_multiples(to_go.min(axis=0))
     return found
+
+
+def _rows(bounds: Bounds, level: int, ahead: Numbers, most: int) -> tuple[Rows, float]:
+    """Tiles of a level with spatial factors; when there are too many, those of the tiles with the best bounds."""
+    problem = bounds.problem
+    lattice = problem.lattice
+    fits = problem.fits[level] if level < problem.levels else np.arange(lattice.size) == 0
+    spreads = problem.spreads[level]
+    tiles = np.flatnonzero(fits)
+    many = int(np.prod([float(spread.sum()) for spread in spreads]))
+    if not spreads or len(tiles) * many <= most:
+        return Rows(level, *chains(lattice, fits, spreads, problem.allowed(level))), np.inf
+    alone = Rows(level, tiles, tuple(np.zeros(len(tiles), dtype=np.int64) for _ in spreads), tiles)
+    least = bounds.open_edge(alone, apart=True).min(axis=0) + ahead[tiles]
+    order = np.argsort(least, kind="stable")
+    number = max(1, most // many)
+    rows = chains_of(lattice, np.sort(tiles[order[:number]]), spreads, problem.allowed(level))
+    return Rows(level, *rows), float(least[order[number:]].min(initial=np.inf))
 
 
 @dataclass(frozen=True)
@@ -116,6 +138,9 @@ def join(bounds: Bounds, tables: list[Level], best: Best, limits: Limits) -> Non
     problem = bounds.problem
     table = tables[-1]
     constant = bounds.constant_pj
+    for level, left in enumerate(tables):
+        inside = sum(inner.own_pj for inner in tables[level + 1 :])
+        best.open_pj = min(best.open_pj, left.left_pj + inside + constant)
     partial = Partial(
         np.full(table.key.shape, constant) + bounds.fixed(table.rows),
         table.key.min(axis=0) + constant,
@@ -125,7 +150,7 @@ def join(bounds: Bounds, tables: list[Level], best: Best, limits: Limits) -> Non
     )
     for level in range(problem.levels, 0, -1):
         partial = _cut(partial, best, limits.partial)
-        partial = _outward(bounds, tables, level, partial, best, limits.pairs)
+        partial = _outward(bounds, tables, level, partial, best, limits)
         if level > 1:
             partial = _spread(bounds, tables[level - 2], partial, best, limits)
     partial = _cut(partial, best, limits.nests)
@@ -143,7 +168,7 @@ def _cut(partial: Partial, best: Best, most: int) -> Partial:
 
 
 def _outward(
-    bounds: Bounds, tables: list[Level], level: int, partial: Partial, best: Best, most: int
+    bounds: Bounds, tables: list[Level], level: int, partial: Partial, best: Best, limits: Limits
 ) -> Partial:
     """Adds the temporal loops of the memory outside `level`: every tile of it that is a multiple and can still win."""
     lattice = bounds.problem.lattice
@@ -155,7 +180,7 @@ def _outward(
     least = to_go.min(axis=0)
     inner = partial.key - ahead[partial.whole]
     rows = np.flatnonzero(partial.key < best.limit)
-    one, other = _pairs(bounds, inner[rows], partial.whole[rows], least, best, most)
+    one, other = _pairs(bounds, inner[rows], partial.whole[rows], least, best, limits)
     one = rows[one]
     still = _still(bounds, partial.take(one), level, other)
     one, other = one[still], other[still]
@@ -184,12 +209,11 @@ def _still(bounds: Bounds, partial: Partial, level: int, outer: Numbers) -> Numb
 
 
 def _pairs(
-    bounds: Bounds, inner: Numbers, whole: Numbers, least: Numbers, best: Best, most: int
+    bounds: Bounds, inner: Numbers, whole: Numbers, least: Numbers, best: Best, limits: Limits
 ) -> tuple[Numbers, Numbers]:
     """Pairs (row, tile outside it) that can still win: the tile is a multiple, and both bounds together are low enough.
 
-    Rows with the same product of tile and spatial factors share the search for multiples; best rows first, at most
-    `most` looks.
+    Rows with the same product of tile and spatial factors share the search for multiples; best rows first.
     """
     nothing = np.zeros(0, dtype=np.int64)
     if not len(inner):
@@ -203,7 +227,7 @@ def _pairs(
     outer = np.flatnonzero(least < best.limit - inner.min())
     outer = outer[np.argsort(least[outer], kind="stable")]
     reach = np.searchsorted(least[outer], best.limit - lowest[order], side="left")
-    many = int(np.searchsorted(np.cumsum(reach), most, side="right"))
+    many = int(np.searchsorted(np.cumsum(reach), limits.looks, side="right"))
     if many < len(order):
         many = max(1, many)
         best.open_pj = min(best.open_pj, float((lowest[order[many:]] + least[outer[0]]).min(initial=np.inf)))
@@ -224,8 +248,16 @@ def _pairs(
     counts = (start[1:] - start[:-1])[which]
     one = np.repeat(np.arange(len(which)), counts)
     place = start[which][one] + np.arange(len(one)) - np.repeat(np.cumsum(counts) - counts, counts)
-    good = inner[one] + least[other[place]] < best.limit
-    return one[good], other[place[good]]
+    rank, other = place - start[which][one], other[place]
+    key = inner[one] + least[other]
+    good = np.flatnonzero(key < best.limit)
+    if len(good) > limits.pairs:
+        # every row keeps its best few tiles: bounds of different rows are not equally loose
+        share = np.bincount(rank[good]).cumsum()
+        deep = max(1, int(np.searchsorted(share, limits.pairs, side="right")))
+        best.open_pj = min(best.open_pj, float(key[good[rank[good] >= deep]].min(initial=np.inf)))
+        good = good[rank[good] < deep]
+    return one[good], other[good]
 
 
 def _spread(bounds: Bounds, table: Level, partial: Partial, best: Best, limits: Limits) -> Partial:
@@ -233,8 +265,8 @@ def _spread(bounds: Bounds, table: Level, partial: Partial, best: Best, limits: 
     partial = _cut(partial, best, limits.partial)
     tile = partial.whole
     counts = table.start[tile + 1] - table.start[tile]
-    if counts.sum() > limits.pairs:
-        rows = max(1, int(np.searchsorted(np.cumsum(counts), limits.pairs, side="right")))
+    if counts.sum() > limits.looks:
+        rows = max(1, int(np.searchsorted(np.cumsum(counts), limits.looks, side="right")))
         best.open_pj = min(best.open_pj, float(partial.key[rows:].min(initial=np.inf)))
         partial, tile, counts = partial.take(np.arange(rows)), tile[:rows], counts[:rows]
     one = np.repeat(np.arange(len(tile)), counts)

@@ -237,3 +237,30 @@ def chains(
         whole = (whole[:, None] + table[None, :, -1]).reshape(-1)[kept]
         inner, spatial = inner[kept], [s[kept] for s in spatial]
     return inner, tuple(spatial), whole
+
+
+def chains_of(
+    lattice: Lattice, tiles: Numbers, spreads: tuple[Numbers, ...], allowed: tuple[Numbers, ...]
+) -> tuple[Numbers, tuple[Numbers, ...], Numbers]:
+    """As `chains`, for some tiles only."""
+    inner, whole, spatial = tiles, tiles, []
+    for spread in spreads:
+        factors = np.flatnonzero(spread)
+        good = np.ones((len(whole), len(factors)), dtype=bool)
+        product = np.zeros((len(whole), len(factors)), dtype=np.int64)
+        for axis, values in enumerate(lattice.values):
+            table = values[:, None] * values[None, :]
+            number = np.minimum(np.searchsorted(values, table), len(values) - 1)
+            exists = values[number] == table
+            i = whole // lattice.strides[axis] % lattice.shape[axis]
+            j = factors // lattice.strides[axis] % lattice.shape[axis]
+            good &= exists[i[:, None], j[None, :]]
+            product += number[i[:, None], j[None, :]] * lattice.strides[axis]
+        row, column = np.nonzero(good)
+        inner, whole = inner[row], product[row, column]
+        spatial = [*(s[row] for s in spatial), factors[column]]
+    kept = np.ones(len(inner), dtype=bool)
+    for axis in range(len(lattice.values)):
+        places = [x // lattice.strides[axis] % lattice.shape[axis] for x in (inner, *spatial)]
+        kept &= allowed[axis][tuple(places)]
+    return inner[kept], tuple(s[kept] for s in spatial), whole[kept]

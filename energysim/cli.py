@@ -14,13 +14,9 @@ from energysim.errors import EnergysimError, InputError, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import Console
-
     from energysim.estimate import Progress
 
 FORMATS = ("table", "json", "csv")
-PLAIN_WIDTH = 160
-"""Columns when the output is not a terminal: wide enough that no number is cut."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -138,6 +134,7 @@ def estimate_command(options: argparse.Namespace) -> None:
     from energysim.estimate import estimate, refuse_defaults
     from energysim.hardware.read import read_accelerator
     from energysim.report.files import rendered, run_again
+    from energysim.report.text import clean
     from energysim.report.write import check_writable, write_together
     from energysim.workload.read import read_model
 
@@ -160,13 +157,14 @@ def estimate_command(options: argparse.Namespace) -> None:
         graph = read_model(model, batch=options.batch, bits=options.bits)
         files = run_again(options.output, result, graph, accelerator, options.format)
         write_together(files)
-        print(f"wrote {', '.join(str(path) for path in files)}", file=sys.stderr)
+        print(f"wrote {', '.join(clean(str(path)) for path in files)}", file=sys.stderr)
     elif options.format in ("json", "csv"):
         sys.stdout.write(rendered(result, options.format))
     else:
-        from energysim.report.tables import print_estimate
+        from energysim.report.show import show, width_of
+        from energysim.report.tables import estimate_parts
 
-        print_estimate(_console(), result, _said(options))
+        show(estimate_parts(result, _said(options), width_of(sys.stdout)), sys.stdout)
 
 
 def _said(options: argparse.Namespace) -> tuple[str, str]:
@@ -182,24 +180,24 @@ def explain_command(options: argparse.Namespace) -> None:
     from energysim.estimate import explain
     from energysim.hardware.read import read_accelerator
     from energysim.report.explain import explanation
+    from energysim.report.show import show
     from energysim.workload.read import read_model
 
     accelerator = read_accelerator(options.on)
     model = read_model(options.model)
     work = {"dataflow": options.dataflow, "batch": options.batch, "bits": options.bits}
     layer, row, entries = explain(model, options.layer, accelerator, **work)
-    console = _console()
-    for part in explanation(layer, accelerator.accelerator, accelerator.table, row, entries):
-        console.print(part)
+    show(explanation(layer, accelerator.accelerator, accelerator.table, row, entries), sys.stdout)
 
 
 def models_command(options: argparse.Namespace) -> None:
     """List the packaged networks."""
     from energysim.packaged import packaged
     from energysim.report.catalogue import models_table
+    from energysim.report.show import show
     from energysim.workload.read import read_model
 
-    _console().print(models_table([read_model(name) for name in packaged("models")]))
+    show([models_table([read_model(name) for name in packaged("models")])], sys.stdout)
 
 
 def accelerators_command(options: argparse.Namespace) -> None:
@@ -207,19 +205,20 @@ def accelerators_command(options: argparse.Namespace) -> None:
     from energysim.hardware.read import read_accelerator
     from energysim.packaged import packaged
     from energysim.report.catalogue import accelerators_table
+    from energysim.report.show import show
 
-    _console().print(accelerators_table([read_accelerator(name) for name in packaged("hw_configs")]))
+    show([accelerators_table([read_accelerator(name) for name in packaged("hw_configs")])], sys.stdout)
 
 
 def check_command(options: argparse.Namespace) -> None:
     """Check an accelerator file; its mistakes are the error."""
     from energysim.hardware.read import read_accelerator
     from energysim.report.catalogue import hierarchy_table
+    from energysim.report.show import show
     from energysim.report.text import clean
 
     described = read_accelerator(options.accelerator)
-    console = _console()
-    console.print(hierarchy_table(described))
+    show([hierarchy_table(described)], sys.stdout)
     print(f"{clean(options.accelerator)}: sound; weakest price: {described.weakest_tier}")
 
 
@@ -230,21 +229,6 @@ def schema_command(options: argparse.Namespace) -> None:
     from energysim.hardware.fields import accelerator_schema
 
     print(json.dumps(accelerator_schema(), indent=2))
-
-
-def _console() -> "Console":
-    """A console on standard output: colours and the terminal's width on a terminal, plain and wide elsewhere."""
-    from rich.console import Console
-
-    on_terminal = sys.stdout.isatty()
-    return Console(
-        width=None if on_terminal else PLAIN_WIDTH,
-        force_terminal=on_terminal,
-        no_color=True if not on_terminal else None,
-        markup=False,
-        highlight=False,
-        emoji=False,
-    )
 
 
 @contextmanager

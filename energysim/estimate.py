@@ -149,7 +149,8 @@ def used_prices(table: EnergyTable, entries: Iterable[Entry]) -> tuple[UsedPrice
 def refuse_defaults(result: Estimate) -> None:
     """Raise InputError, a line for each price, when an estimate paid default prices."""
     if result.default_prices:
-        raise InputError("\n".join(_defaults(result.default_prices)))
+        lines = (line.replace("default price:", "default price refused:") for line in _defaults(result.default_prices))
+        raise InputError("\n".join(lines))
 
 
 def _defaults(prices: Iterable[UsedPrice]) -> tuple[str, ...]:

@@ -1,16 +1,15 @@
 """An estimate as the text of a file, and the files from which it can be computed again."""
 
-import io
 import json
 from pathlib import Path
 
 from energysim.costs.result import Estimate
 from energysim.hardware.read import DescribedAccelerator, to_yaml
-from energysim.report.tables import print_estimate
+from energysim.report.show import plain
+from energysim.report.tables import estimate_parts
 from energysim.workload.graph import LayerGraph
 from energysim.workload.yaml_format import to_yaml as graph_to_yaml
 
-TABLE_WIDTH = 160
 SUFFIXES = {".json": "json", ".csv": "csv"}
 
 
@@ -20,11 +19,7 @@ def rendered(result: Estimate, form: str) -> str:
         return result.to_json()
     if form == "csv":
         return result.to_csv()
-    from rich.console import Console
-
-    text = io.StringIO()
-    print_estimate(Console(file=text, width=TABLE_WIDTH, no_color=True, markup=False, highlight=False), result)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+    return plain(estimate_parts(result))
 
 
 def run_again(

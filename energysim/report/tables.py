@@ -1,17 +1,22 @@
 """An estimate on the terminal: where the energy goes, layer by layer, and why."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING
 
 from energysim.costs.result import IDLE, Estimate, LayerEstimate, Totals
-from energysim.report.text import bar, clean, column, joules, percent, si
+from energysim.report.show import PLAIN_WIDTH
+from energysim.report.text import bar, clean, in_one_unit, joules, percent, si
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.measure import Measurement
     from rich.table import Table
 
 BAR_CELLS = 12
+NAME_CELLS = 32
+BAR = "bar"
 COLOURS = ("red", "yellow", "cyan", "green", "blue", "magenta")
 
 
@@ -19,21 +24,15 @@ Command = tuple[str, str]
 """How a model and what it runs on were called on the command line: what stands before and after a layer's name."""
 
 
-def print_estimate(console: "Console", result: Estimate, command: Command | None = None) -> None:
-    """Print layers, totals and what they say, last the warnings; `command` is offered to explain a layer."""
-    for part in estimate_parts(result, command, ascii_only=console.options.ascii_only):
-        console.print(part, soft_wrap=False)
-
-
 def estimate_parts(
-    result: Estimate, command: Command | None = None, *, ascii_only: bool = False
+    result: Estimate, command: Command | None = None, width: int = PLAIN_WIDTH
 ) -> "Iterator[RenderableType]":
-    """The layer table, the component table, and the sentences under them."""
+    """Layers, components, the sentences under them, last the warnings; `command` is offered to explain a layer."""
     from rich.text import Text
 
-    yield layer_table(result, ascii_only)
+    yield layer_table(result, width)
     yield Text()
-    yield component_table(result, ascii_only)
+    yield component_table(result)
     yield Text()
     for line in sentences(result, command):
         yield Text(line)
@@ -59,62 +58,93 @@ def new_table(title: str | None = None) -> "Table":
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
-        padding=(0, 1),
+        padding=(0, 1, 0, 0),
         header_style="bold",
     )
 
 
-def layer_table(result: Estimate, ascii_only: bool = False) -> "Table":
-    """One row per layer: energy with a bar, how it divides over components in percent, time, and what bounds it."""
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column as text: the lines of its head, its cells; of those with a `spare` number the highest goes first."""
+
+    head: str
+    cells: list[str]
+    style: str = ""
+    left: bool = False
+    spare: int = 0
+
+    @property
+    def width(self) -> int:
+        return min(NAME_CELLS, max(len(line) for text in (self.head, *self.cells) for line in text.split("\n")))
+
+
+def layer_table(result: Estimate, width: int = PLAIN_WIDTH) -> "Table":
+    """One row per layer: energy with a bar, how it divides over components in percent, time, and what bounds it.
+
+    Columns that do not fit `width` are left out, the least telling first.
+    """
     from rich.text import Text
 
-    rows, totals = result.layers, result.totals
-    energies, energy_unit = column([*(row.energy_pj * 1e-12 for row in rows), totals.energy_pj * 1e-12], "J")
-    times, time_unit = column([*(row.latency_s for row in rows), totals.latency_s], "s")
-    work, work_unit = column([*(float(row.macs) for row in rows), float(totals.macs)], "")
-    parts = parts_of(result)
+    columns = _layer_columns(result)
+    while sum(column.width + 2 for column in columns) > width and any(column.spare for column in columns):
+        columns.remove(max(columns, key=lambda column: column.spare))
     table = new_table(heading(result))
-    table.add_column("layer", overflow="ellipsis", no_wrap=True, max_width=32)
-    table.add_column("op", overflow="ellipsis", no_wrap=True, max_width=14)
-    table.add_column(f"MACs\n{work_unit}", justify="right", no_wrap=True)
-    table.add_column(f"energy\n{energy_unit}", justify="right", style="bold")
-    table.add_column("", no_wrap=True, min_width=BAR_CELLS)
-    for i, part in enumerate(parts):
-        head, style = "\n".join([*clean(part).split("_"), "%"]), COLOURS[i % len(COLOURS)]
-        table.add_column(head, justify="right", style=style, min_width=4, overflow="fold")
-    table.add_column(f"time\n{time_unit}", justify="right")
-    table.add_column("bound by", no_wrap=True)
-    table.add_column("busy\n%", justify="right")
-    if any(not row.optimal for row in rows):
-        table.add_column("above\nleast", justify="right", min_width=6)
-    largest = max((row.energy_pj for row in rows), default=0.0) or 1.0
-    for i, row in enumerate(rows):
-        shares = _shares(row, parts)
-        table.add_row(
-            Text(clean(row.name)),
-            Text(clean(row.op)),
-            work[i] if row.macs else "",
-            energies[i],
-            Text(bar(row.energy_pj / largest, BAR_CELLS, ascii_only), style="red"),
-            *shares,
-            times[i],
-            Text(clean(row.bound_by)),
-            percent(row.utilisation),
-            *([] if row.optimal else [_over(row)]),
+    for column in columns:
+        least = BAR_CELLS if column.head == BAR else 0
+        table.add_column(
+            "" if column.head == BAR else column.head,
+            justify="left" if column.left else "right",
+            style=column.style,
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=least,
+            max_width=None if column.head == BAR else NAME_CELLS,
         )
-    table.add_section()
-    table.add_row("total", "", work[-1], energies[-1], "", *_shares(totals, parts), times[-1], "", "", style="bold")
+    largest = max(row.energy_pj for row in result.layers) or 1.0
+    for i, row in enumerate((*result.layers, None)):
+        if row is None:
+            table.add_section()
+        share = row.energy_pj / largest if row else 0.0
+        cells = (_Bar(share, BAR_CELLS, "red") if each.head == BAR else Text(each.cells[i]) for each in columns)
+        table.add_row(*cells, style="" if row else "bold")
     return table
 
 
-def component_table(result: Estimate, ascii_only: bool = False) -> "Table":
+def _layer_columns(result: Estimate) -> list[_Column]:
+    """The columns of the layer table, the totals in their last cells."""
+    rows, totals = result.layers, result.totals
+    every: tuple[LayerEstimate | Totals, ...] = (*rows, totals)
+    energies, energy_unit = in_one_unit([row.energy_pj * 1e-12 for row in every], "J")
+    times, time_unit = in_one_unit([row.latency_s for row in every], "s")
+    macs, macs_unit = in_one_unit([float(row.macs) for row in every], "")
+    columns = [
+        _Column("layer", [*(clean(row.name) for row in rows), "total"], left=True),
+        _Column("op", [*(clean(row.op) for row in rows), ""], left=True, spare=3),
+        _Column(
+            f"MACs\n{macs_unit}", [text if row.macs else "" for text, row in zip(macs, every, strict=True)], spare=2
+        ),
+        _Column(f"energy\n{energy_unit}", energies, "bold"),
+        _Column(BAR, ["#" * BAR_CELLS], left=True),
+    ]
+    for i, part in enumerate(parts_of(result)):
+        head = "\n".join([*clean(part).split("_"), "%"])
+        columns.append(_Column(head, [_share(row, part) for row in every], COLOURS[i % len(COLOURS)]))
+    columns.append(_Column(f"time\n{time_unit}", times))
+    columns.append(_Column("bound by", [*(clean(row.bound_by) for row in rows), ""], left=True, spare=1))
+    columns.append(_Column("busy\n%", [*(percent(row.utilisation) for row in rows), ""], spare=4))
+    if not all(row.optimal for row in rows):
+        columns.append(_Column("above\nleast", [*("" if y.optimal else _over(y) for y in rows), ""], spare=5))
+    return columns
+
+
+def component_table(result: Estimate) -> "Table":
     """One row per component, outermost first: its energy and which role of data causes it."""
     from rich.text import Text
 
     totals = result.totals
     parts = parts_of(result)
     sums = [sum(totals.energy_by_component_pj[part].values()) for part in parts]
-    energies, unit = column([pj * 1e-12 for pj in [*sums, totals.energy_pj]], "J")
+    energies, unit = in_one_unit([pj * 1e-12 for pj in [*sums, totals.energy_pj]], "J")
     table = new_table("Where it goes")
     table.add_column("component")
     table.add_column(unit, justify="right", style="bold")
@@ -125,9 +155,28 @@ def component_table(result: Estimate, ascii_only: bool = False) -> "Table":
     for i, part in enumerate(parts):
         roles = sorted(totals.energy_by_component_pj[part].items(), key=lambda item: -item[1])
         said = ", ".join(f"{role.replace('_', ' ')} {percent(pj / whole)} %" for role, pj in roles if pj > 0)
-        shape = Text(bar(sums[i] / whole, 2 * BAR_CELLS, ascii_only), style=COLOURS[i % len(COLOURS)])
+        shape = _Bar(sums[i] / whole, 2 * BAR_CELLS, COLOURS[i % len(COLOURS)])
         table.add_row(Text(clean(part)), energies[i], percent(sums[i] / whole), shape, said if len(roles) > 1 else "")
     return table
+
+
+@dataclass(frozen=True, slots=True)
+class _Bar:
+    """A bar that draws itself in the characters that the console has."""
+
+    share: float
+    cells: int
+    colour: str
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+        from rich.text import Text
+
+        yield Text(bar(self.share, self.cells, options.ascii_only), style=self.colour)
+
+    def __rich_measure__(self, console: "Console", options: "ConsoleOptions") -> "Measurement":
+        from rich.measure import Measurement
+
+        return Measurement(self.cells, self.cells)
 
 
 def heading(result: Estimate) -> str:
@@ -172,9 +221,8 @@ def sentences(result: Estimate, command: Command | None = None) -> list[str]:
     return found
 
 
-def _shares(row: LayerEstimate | Totals, parts: Sequence[str]) -> list[str]:
-    whole = row.energy_pj or 1.0
-    return [percent(sum(row.energy_by_component_pj.get(part, {}).values()) / whole) for part in parts]
+def _share(row: LayerEstimate | Totals, part: str) -> str:
+    return percent(sum(row.energy_by_component_pj.get(part, {}).values()) / (row.energy_pj or 1.0))
 
 
 def _over(row: LayerEstimate) -> str:

@@ -27,7 +27,7 @@ def _escape(char: str) -> str:
 
 def si(value: float, unit: str) -> str:
     """Three significant digits with an SI prefix: `si(25.3e-3, "J")` is "25.3 mJ", of words "2.29 M MACs"."""
-    scale, prefix = scale_of(value)
+    scale, prefix = scale_of(value, unit)
     between = " " if prefix and len(unit) > 2 else ""
     return f"{decimals(value / scale)} {prefix}{between}{unit}"
 
@@ -37,9 +37,10 @@ def joules(energy_pj: float) -> str:
     return si(energy_pj * 1e-12, "J")
 
 
-def scale_of(value: float) -> tuple[float, str]:
-    """The SI scale and prefix in which a value has one to three digits before the point."""
-    fitting = [(scale, prefix) for scale, prefix in SI if abs(value) >= scale * 0.9995]
+def scale_of(value: float, unit: str = "") -> tuple[float, str]:
+    """The SI scale and prefix in which a value has one to three digits before the point; nobody says kiloseconds."""
+    known = [each for each in SI if unit != "s" or each[0] <= 1.0]
+    fitting = [(scale, prefix) for scale, prefix in known if abs(value) >= scale * 0.9995]
     return fitting[-1] if fitting else ((1.0, "") if value == 0 else SI[0])
 
 
@@ -55,11 +56,11 @@ def places(value: float, digits: int = 3) -> int:
     return max(0, digits - 1 - floor(log10(abs(value) * (1 + 1e-9)))) if value else 0
 
 
-def column(values: Iterable[float], unit: str) -> tuple[list[str], str]:
+def in_one_unit(values: Iterable[float], unit: str) -> tuple[list[str], str]:
     """Values in one common unit with common decimals, and that unit: what is compared reads in one scale."""
     values = list(values)
     largest = max(values, default=0.0)
-    scale, prefix = scale_of(largest)
+    scale, prefix = scale_of(largest, unit)
     after = places(largest / scale, 4)
     return [f"{value / scale:.{after}f}" for value in values], prefix + unit
 

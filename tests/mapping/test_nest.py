@@ -39,7 +39,7 @@ def test_a_sound_mapping_has_no_problems() -> None:
 
 
 def test_a_tile_larger_than_its_memory() -> None:
-    # 64 channels x 3 x 3 weights x 16 bits = 9,216 bits. The buffer then holds all 64 x 4 x 4 outputs and 3 x 6 x 4 inputs.
+    # 64 channels x 3 x 3 weights x 16 bits = 9,216. The buffer holds 64 x 4 x 4 outputs and 3 x 6 x 4 inputs.
     assert reasons(dram=(), spad=(Loop("M", 64), Loop("C", 3), Loop("R", 3)), pe=()) == (
         "tiles are 17,536 bits together, buffer holds 4,096",
         "tile of weight is 9,216 bits, spad holds 3,584",

@@ -55,9 +55,7 @@ def element_memories(accelerator: Accelerator) -> tuple[str, ...]:
     return () if last is None else tuple(m.name for m in accelerator.levels[last:] if isinstance(m, Memory))
 
 
-def violations(
-    constraints: Constraints, layer: Layer, accelerator: Accelerator, mapping: Mapping
-) -> tuple[str, ...]:
+def violations(constraints: Constraints, layer: Layer, accelerator: Accelerator, mapping: Mapping) -> tuple[str, ...]:
     """Every reason why a legal mapping is not of a dataflow, in words; empty when it is."""
     found = []
     arrays = {array.name: constraints.array(array) for array in accelerator.arrays}
@@ -99,10 +97,10 @@ DATAFLOWS: Map[str, Constraints] = MappingProxyType(
         "unconstrained": Constraints("Any loop in any place: the whole map space."),
         "row_stationary": Constraints(
             "One kernel row stays in an element while an input row slides past it: S whole inside the element, Q "
-            "streamed through it; R on the rows of the array, so that partial sums are added up the column; output "
-            "rows P on the columns; P folded, and channels and filters replicated, over what is left of either axis "
+            "streamed through it; output rows P along the first axis (x), kernel rows R along the second (y), so that "
+            "partial sums are added up a column; P folded, and channels and filters replicated, where an axis has room "
             "(Chen et al., ISCA 2016; Chen et al., JSSC 2017, Table III).",
-            axes=(frozenset("RPMCG"), frozenset("PMCGN")),
+            axes=(frozenset("PMCGN"), frozenset("RPMCG")),
             spread=frozenset("R"),
             whole=frozenset("S"),
             streamed=frozenset("PQRN"),

@@ -137,9 +137,7 @@ def _mapping(problem: Problem, best: Best) -> Mapping:
     return even(problem.accelerator, problem.layer, blocks, dict(problem.bypass))
 
 
-def _why(
-    layer: Layer, accelerator: Accelerator, table: EnergyTable, constraints: Constraints, lattice: Lattice
-) -> str:
+def _why(layer: Layer, accelerator: Accelerator, table: EnergyTable, constraints: Constraints, lattice: Lattice) -> str:
     """Which memory the smallest tile does not fit, in words."""
     *_, bypass = bypasses(layer, accelerator)
     problem = Problem(layer, accelerator, table, constraints, bypass, lattice)

@@ -23,7 +23,7 @@ TOLERANCE = 1e-12
 class Limits:
     """How much work a search may do before it gives up on proving its result."""
 
-    table: int = 400_000
+    table: int = 150_000
     looks: int = 1_500_000
     pairs: int = 60_000
     partial: int = 20_000
@@ -66,7 +66,7 @@ class Level:
 
 
 def levels(bounds: Bounds, most: int) -> list[Level]:
-    """One table for each level from 1, each of at most about `most` looks at pairs of tile and spatial factors."""
+    """One table for each level from 1, each of at most about `most` pairs of tile and spatial factors."""
     problem = bounds.problem
     lattice = problem.lattice
     found: list[Level] = []
@@ -93,13 +93,15 @@ def _rows(bounds: Bounds, level: int, ahead: Numbers, most: int) -> tuple[Rows, 
     fits = problem.fits[level] if level < problem.levels else np.arange(lattice.size) == 0
     spreads = problem.spreads[level]
     tiles = np.flatnonzero(fits)
-    many = int(np.prod([float(spread.sum()) for spread in spreads]))
-    if not spreads or len(tiles) * many <= most:
+    many = np.ones(len(tiles))
+    for spread in spreads:
+        many *= lattice.divisors_in(spread)[lattice.size - 1 - tiles]
+    if many.sum() <= most:
         return Rows(level, *chains(lattice, fits, spreads, problem.allowed(level))), np.inf
     alone = Rows(level, tiles, tuple(np.zeros(len(tiles), dtype=np.int64) for _ in spreads), tiles)
     least = bounds.open_edge(alone, apart=True).min(axis=0) + ahead[tiles]
     order = np.argsort(least, kind="stable")
-    number = max(1, most // many)
+    number = max(1, int(np.searchsorted(many[order].cumsum(), most, side="right")))
     rows = chains_of(lattice, np.sort(tiles[order[:number]]), spreads, problem.allowed(level))
     return Rows(level, *rows), float(least[order[number:]].min(initial=np.inf))
 
@@ -167,9 +169,7 @@ def _cut(partial: Partial, best: Best, most: int) -> Partial:
     return partial.take(which)
 
 
-def _outward(
-    bounds: Bounds, tables: list[Level], level: int, partial: Partial, best: Best, limits: Limits
-) -> Partial:
+def _outward(bounds: Bounds, tables: list[Level], level: int, partial: Partial, best: Best, limits: Limits) -> Partial:
     """Adds the temporal loops of the memory outside `level`: every tile of it that is a multiple and can still win."""
     lattice = bounds.problem.lattice
     ahead = tables[level - 1].ahead
@@ -187,7 +187,9 @@ def _outward(
     found = partial.take(one)
     now = Rows(level, found.tiles[-1], found.spatial[-1], found.whole)
     sunk = (found.sunk[:, None, :] + bounds.edge(now, other)).min(axis=0)
-    return Partial(sunk, (sunk + to_go[:, other]).min(axis=0), (*found.tiles, other), found.spatial, (*found.wholes, other))
+    return Partial(
+        sunk, (sunk + to_go[:, other]).min(axis=0), (*found.tiles, other), found.spatial, (*found.wholes, other)
+    )
 
 
 def _still(bounds: Bounds, partial: Partial, level: int, outer: Numbers) -> Numbers:

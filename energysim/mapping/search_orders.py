@@ -19,7 +19,9 @@ Signature = tuple[tuple[tuple[str, ...], bool], ...]
 
 
 @cache
-def orders(dims: tuple[str, ...], tensors: tuple[tuple[frozenset[str], frozenset[str]], ...]) -> tuple[tuple[str, ...], ...]:
+def orders(
+    dims: tuple[str, ...], tensors: tuple[tuple[frozenset[str], frozenset[str]], ...]
+) -> tuple[tuple[str, ...], ...]:
     """Orders (outermost first) of some dims of which none is as good as another for every tensor.
 
     `tensors`: for each one the dims that touch it plainly, and those along which it slides. A tensor without windows
@@ -93,7 +95,7 @@ class Exact:
         """Every row with every order of the loops of a memory that can matter: row positions, and orders (dims)."""
         dims = self.problem.lattice.dims
         active = self.loops[level][rows] > 1
-        code = active @ (1 << np.arange(len(dims), dtype=np.int64)) if dims else np.zeros(len(rows), dtype=np.int64)
+        code = active @ (1 << np.arange(len(dims), dtype=np.int64))
         who, what = [], []
         for mask in np.unique(code).tolist():
             here = np.flatnonzero(code == mask)
@@ -134,7 +136,7 @@ class Exact:
         else:
             places, bounds, strides = self._time(b.child, rows, chosen)
             before = np.cumprod(bounds, axis=1)
-            steps = before[:, -1].astype(float) if bounds.shape[1] else np.ones(len(rows))
+            steps = before[:, -1].astype(float)
             plain = np.array([d in touch.tensor.dims - touch.window_dims for d in self.problem.lattice.dims])
             stops = plain[places] & (bounds > 1)
             still = ~np.maximum.accumulate(stops[:, ::-1], axis=1)[:, ::-1]

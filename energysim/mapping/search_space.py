@@ -47,8 +47,8 @@ class Lattice:
 
     @cached_property
     def dims(self) -> tuple[str, ...]:
-        """Dims that have loops at all."""
-        return tuple(d for d, size in zip(DIMS, self.sizes, strict=True) if size > 1)
+        """Dims that have loops at all; the first dim where none has."""
+        return tuple(d for d, size in zip(DIMS, self.sizes, strict=True) if size > 1) or DIMS[:1]
 
     @cached_property
     def values(self) -> tuple[Numbers, ...]:
@@ -77,8 +77,6 @@ class Lattice:
 
     def tiles(self, flat: Numbers) -> Numbers:
         """Tile sizes (n, kept dims), int64, for flat indices."""
-        if not self.dims:
-            return np.ones((len(flat), 0), dtype=np.int64)
         return np.stack([v[i] for v, i in zip(self.values, self.places(flat), strict=True)], axis=1)
 
     def spread(self, table: Numbers, axes: tuple[int, ...]) -> Numbers:
@@ -122,6 +120,14 @@ class Lattice:
                     if j is not None:
                         np.minimum(view[i : i + 1], view[j : j + 1], out=view[i : i + 1])
         return least.reshape(-1)
+
+    def divisors_in(self, chosen: Numbers) -> Numbers:
+        """For every tile how many of the chosen tiles divide it (float64)."""
+        total = chosen.reshape(self.shape).astype(float)
+        for axis, values in enumerate(self.values):
+            divides = (values[:, None] % values[None, :] == 0).astype(float)
+            total = np.moveaxis(np.tensordot(divides, total, axes=(1, axis)), 0, axis)
+        return total.reshape(-1)
 
     def multiples(self, inner: Numbers, outer: Numbers) -> Numbers:
         """Whether tile `outer[j]` is a multiple of tile `inner[i]`: bool, broadcast of the two index arrays."""

@@ -32,7 +32,10 @@ def from_torch(
     name = clean_name(name)
     program = _export(module, example_inputs, name)
     reader = GraphReader(module, program, fold_batchnorm, fuse_activations)
-    reader.read()
+    try:
+        reader.read()
+    except ModelReadError as error:
+        raise ModelReadError(f"model '{name}': {error}") from None
     edges = tuple(Edge(source, target, n) for (source, target), n in reader.edges.items())
     if not reader.layers:
         raise ModelReadError(f"model '{name}': no operation computes anything from the example inputs")
@@ -43,6 +46,9 @@ def _attention(query: Any, key: Any, value: Any, *_: Any, scale: float | None = 
     """What a fused attention does, as the two products and the softmax it consists of (the mask is free)."""
     import torch
 
+    if key.shape[-3:-2] != query.shape[-3:-2]:  # several query heads to one of key and value
+        heads = (query.shape[-3] // key.shape[-3], *key.shape[-2:])
+        key, value = (x.unsqueeze(-3).expand(*x.shape[:-2], *heads).flatten(-4, -3) for x in (key, value))
     factor = query.shape[-1] ** -0.5 if scale is None else scale
     return torch.softmax(torch.matmul(query * factor, key.transpose(-2, -1)), -1) @ value
 
@@ -86,7 +92,7 @@ def _reason(error: Exception) -> str:
     if "DataDependent" in kind or "data-dependent" in str(error):
         return (
             f"cannot be exported, its path depends on the values of a tensor{where}; "
-            "use torch.where or torch.cond there, or move the decision out of forward()"
+            "use torch.where there, or move the decision out of forward()"
         )
     said = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
     return (

@@ -6,7 +6,6 @@ from functools import partial
 from math import gcd, prod
 from types import MappingProxyType
 
-from energysim.errors import InputError
 from energysim.workload.layer import DIMS, Layer, Rank, Tensor, convolution
 
 Shape = tuple[int, ...]
@@ -138,25 +137,24 @@ def elementwise(name: str, op: str, result: Shape, operands: Sequence[Operand], 
 def traffic(name: str, op: str, results: Sequence[Shape], operands: Sequence[Operand]) -> Layer:
     """An operation of which only the traffic is known: each operand read once, each result written once.
 
-    Dim M is the greatest common divisor of all element counts; what a tensor has beyond it is a dim of its own.
+    All computed operands are one tensor here, all constant ones another. Dim M is the greatest common divisor of the
+    element counts, what a tensor has beyond it is a dim of its own; so operations are exact only for equal counts.
     """
-    counts = [operand.elements for operand in operands]
-    written = sum(prod(shape) for shape in results)
-    shared = gcd(written, *counts)
-    free = [dim for dim in DIMS if dim not in "NM"]
-    dims, letters = {"M": shared}, dict[int, str]({1: ""})
-    for rest in (written // shared, *(count // shared for count in counts)):
-        if rest not in letters:
-            if not free:
-                raise InputError(f"layer '{name}': '{op}' reads more tensors of different sizes than can be described")
-            letters[rest] = free.pop()
-            dims[letters[rest]] = rest
-    tensors = [
-        Tensor(label, "weight" if operand.constant else "input", ranks("NM" + letters[count // shared]))
-        for (label, operand), count in zip(_labelled(operands), counts, strict=True)
-    ]
-    output = Tensor("output", "output", ranks("NM" + letters[written // shared]))
-    return Layer(name, op, every_dim(dims), (*tensors, output), "op")
+    counts = {
+        "weight": sum(operand.elements for operand in operands if operand.constant),
+        "input": sum(operand.elements for operand in operands if not operand.constant),
+        "output": sum(map(prod, results)),
+    }
+    shared = gcd(*counts.values())
+    letters, free = {1: ""}, iter("SRQ")
+    tensors = []
+    for role, count in counts.items():
+        if count:
+            rest = count // shared
+            letters[rest] = letters[rest] if rest in letters else next(free)
+            tensors.append(Tensor(role, role, ranks("NM" + letters[rest])))
+    dims = {"M": shared} | {letter: rest for rest, letter in letters.items() if letter}
+    return Layer(name, op, every_dim(dims), tuple(tensors), "op")
 
 
 def reduction(name: str, op: str, shape: Shape, axes: Sequence[int]) -> Layer | None:

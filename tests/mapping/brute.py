@@ -62,8 +62,15 @@ def all_mappings(
             for name, here in blocks_of.items()
         }
         nest = even(accelerator, layer, blocks, bypass).nest
-        keys = [(place, d) for level in accelerator.levels for place in blocks_of[level.name] for d in order.get(level.name, dims)]
-        rows = np.array([[bounds[key] for key in keys] for bounds in legal], dtype=np.int64).reshape(len(legal), len(keys))
+        keys = [
+            (place, d)
+            for level in accelerator.levels
+            for place in blocks_of[level.name]
+            for d in order.get(level.name, dims)
+        ]
+        rows = np.array([[bounds[key] for key in keys] for bounds in legal], dtype=np.int64).reshape(
+            len(legal), len(keys)
+        )
         if len(rows):
             yield Mapping(nest), rows
 
@@ -85,7 +92,9 @@ def least_energy(
 
 def bypass_choices(layer: Layer, accelerator: Accelerator) -> list[dict[str, frozenset[str]]]:
     """All subsets of tensors that may be sent past memories."""
-    pairs = [(m.name, t.name) for m in accelerator.memories[1:] for t in layer.tensors if t.role in m.bypassable & m.keeps]
+    pairs = [
+        (m.name, t.name) for m in accelerator.memories[1:] for t in layer.tensors if t.role in m.bypassable & m.keeps
+    ]
     found = []
     for chosen in product((False, True), repeat=len(pairs)):
         picked = [pair for pair, c in zip(pairs, chosen, strict=True) if c]

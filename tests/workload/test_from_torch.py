@@ -285,6 +285,35 @@ def test_what_two_readers_need_is_not_changed_in_place() -> None:
     assert flows(graph) == {("convolution", "relu"): 18, ("convolution", "add"): 18, ("relu", "add"): 18}
 
 
+def ops_of(module: nn.Module, *shapes: tuple[int, ...]) -> list[tuple[str, int]]:
+    """Name and number of fused nodes of each layer."""
+    return [(layer.op, len(layer.fused)) for layer in graph_of(module, *shapes).layers]
+
+
+def test_two_readers_behind_a_view_count_as_two() -> None:
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        y = self.convolution(x).flatten(1)
+        return y + torch.relu(y)
+
+    module = Does(forward, convolution=nn.Conv2d(2, 2, 1))
+    assert ops_of(module, (1, 2, 3, 3)) == [("convolution", 0), ("relu", 0), ("add", 0)]
+
+
+def test_activation_of_a_part_or_of_repetitions_is_a_layer() -> None:
+    part = Does(lambda self, x: torch.relu(self.a(x)[:, :2]), a=nn.Linear(3, 4))
+    assert ops_of(part, (1, 3)) == [("linear", 0), ("relu", 0)]
+    repeated = Does(lambda self, x: torch.relu(self.a(x).expand(5, 4)), a=nn.Linear(3, 4))
+    assert ops_of(repeated, (1, 3)) == [("linear", 0), ("relu", 0)]
+    outer = Does(lambda self, x: self.a(x) * self.factors, a=nn.Linear(3, 1))
+    outer.register_buffer("factors", torch.ones(5))
+    assert ops_of(outer, (2, 3)) == [("linear", 0), ("mul", 0)]
+
+
+def test_batch_norm_behind_an_activation_is_not_folded() -> None:
+    module = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.BatchNorm2d(4))
+    assert ops_of(module, (1, 2, 5, 5)) == [("convolution", 1), ("batch_norm", 0)]
+
+
 def test_activation_without_producer_is_a_layer() -> None:
     layer = only(nn.ReLU(), (2, 3, 4, 5))
     assert (layer.op, sizes(layer), layer.ops) == ("relu", {"N": 2, "M": 3, "P": 4, "Q": 5}, 120)
@@ -394,6 +423,20 @@ def test_unknown_operation_costs_its_traffic_and_is_named(
     assert any(layer.name in warning and f"'{layer.op}'" in warning for warning in graph.warnings)
     assert elements(layer) == {"input": read, "output": written}
     assert layer.macs == 0
+    if read % written == 0 or written % read == 0:
+        assert layer.ops == max(read, written)
+
+
+def test_unknown_operation_on_many_tensors_reads_each_once() -> None:
+    graph = graph_of(Does(lambda self, *x: torch.block_diag(*x)), *((1, n) for n in (2, 3, 5, 7, 11, 13, 17, 19)))
+    (layer,) = graph.layers
+    assert elements(layer) == {"input": 77, "output": 8 * 77}
+    assert graph.warnings
+
+
+def test_only_the_shape_is_taken_by_operations_that_fill() -> None:
+    layer = only(Does(lambda self, x: self.a(x) + torch.zeros_like(x), a=nn.Linear(4, 4)), (2, 4))
+    assert layer.op == "linear"
 
 
 def test_unknown_operation_in_the_middle_keeps_its_edges_and_weights() -> None:
@@ -440,6 +483,21 @@ def test_data_dependent_module_is_refused_with_line_and_remedy() -> None:
     assert "torch.where" in message
     assert "test_from_torch.py:" in message
     assert "\n" not in message
+
+
+def test_size_that_depends_on_values_is_refused_with_the_operation() -> None:
+    with pytest.raises(ModelReadError, match=r"'nonzero' .* depends on the values") as caught:
+        graph_of(Does(lambda self, x: torch.nonzero(self.a(x)) * 2, a=nn.Linear(4, 4)), (2, 4))
+    assert "\n" not in str(caught.value)
+
+
+def test_attention_with_fewer_heads_for_keys() -> None:
+    def forward(self: Any, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+        return functional.scaled_dot_product_attention(q, k, k, enable_gqa=True)
+
+    graph = graph_of(Does(forward), (1, 6, 5, 4), (1, 2, 5, 4))
+    assert graph.macs == 2 * (6 * 5 * 5 * 4)
+    assert graph.warnings == ()
 
 
 def test_module_that_fails_is_refused_with_reason() -> None:

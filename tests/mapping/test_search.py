@@ -1,0 +1,160 @@
+"""The search against every mapping there is, against published optima, and in its manners."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from energysim.costs.prices import energy_by_key
+from energysim.errors import NothingFitsError, UnknownNameError
+from energysim.hardware.accelerator import Accelerator, Compute, EnergyTable, Memory, Price
+from energysim.mapping.counts import count
+from energysim.mapping.nest import problems
+from energysim.mapping.replay import replay
+from energysim.mapping.search import SearchResult, find_mapping
+from energysim.workload.layer import Layer, convolution
+from tests.mapping.brute import bypass_choices, least_energy
+from tests.mapping.cases import EVERY, random_accelerator, random_layer, random_prices
+
+
+def case(seed: int) -> tuple[Layer, Accelerator, EnergyTable]:
+    """A random tiny layer, hierarchy and prices."""
+    random = Random(seed)
+    memories = random.choice([2, 2, 3])
+    layer = random_layer(random, 120 if memories == 2 else 40)
+    accelerator = random_accelerator(random, memories)
+    return layer, accelerator, random_prices(random, accelerator)
+
+
+@pytest.mark.parametrize("first", range(0, 120, 20))
+def test_nothing_is_better_than_what_it_finds(first: int) -> None:
+    for seed in range(first, first + 20):
+        layer, accelerator, table = case(seed)
+        if len(accelerator.memories) == 3 and sum(size > 1 for size in layer.dims.values()) > 3:
+            continue
+        best, _ = least_energy(layer, accelerator, table, bypass_choices(layer, accelerator))
+        if best == float("inf"):
+            with pytest.raises(NothingFitsError):
+                find_mapping(layer, accelerator, table)
+            continue
+        result = find_mapping(layer, accelerator, table)
+        assert result.energy_pj == pytest.approx(best, rel=1e-9), seed
+        assert result.lower_bound_pj <= best * (1 + 1e-9), seed
+        assert result.optimal, seed
+
+
+def checked(layer: Layer, accelerator: Accelerator, table: EnergyTable) -> SearchResult:
+    """A search whose every number is worked out again from its mapping."""
+    result = find_mapping(layer, accelerator, table)
+    assert problems(layer, accelerator, result.mapping) == ()
+    assert result.counts == count(layer, accelerator, result.mapping)
+    energy = sum(energy_by_key(result.counts, layer, accelerator, table, result.mapping).values())
+    energy += result.counts.steps * table.idle_power_w / accelerator.clock_hz * 1e12
+    assert result.energy_pj == pytest.approx(energy, rel=1e-12)
+    assert result.optimal == (result.lower_bound_pj >= result.energy_pj * (1 - 1e-9))
+    return result
+
+
+def test_the_energy_is_that_of_the_replayed_mapping() -> None:
+    for seed in range(200, 230):
+        layer, accelerator, table = case(seed)
+        try:
+            result = checked(layer, accelerator, table)
+        except NothingFitsError:
+            continue
+        assert replay(layer, accelerator, result.mapping).values == result.counts.values
+
+
+def two_levels(words: int) -> tuple[Accelerator, EnergyTable]:
+    """DRAM at 200 pJ a word over one shared buffer at 6, and a MAC at 1."""
+    levels = (Memory("dram", None, EVERY, 16), Memory("buffer", words * 16, EVERY, 16))
+    prices = {("mac", "mac", "compute"): Price(1.0, "test", "table")}
+    for memory, pj in (("dram", 200.0), ("buffer", 6.0)):
+        for action in ("read", "write"):
+            prices[memory, action, "*"] = Price(pj, "test", "table", 16)
+    return Accelerator("two", "test", levels, Compute(), 1e9), EnergyTable(prices)
+
+
+@pytest.mark.parametrize(
+    ("dims", "words", "energy"),
+    [
+        # optima that other exact mappers and brute force agree on, the last one better than one of them returns
+        ((16, 8, 8, 3), 512, 2_872_000),
+        ((16, 8, 8, 3), 8192, 2_450_112),
+        ((128, 64, 14, 1), 512, 77_643_776),
+        ((128, 64, 14, 1), 8192, 51_117_568),
+        ((64, 64, 14, 3), 512, 247_691_264),
+    ],
+)
+def test_known_optima(dims: tuple[int, int, int, int], words: int, energy: int) -> None:
+    m, c, p, r = dims
+    result = checked(convolution("conv", m=m, c=c, p=p, q=p, r=r, s=r), *two_levels(words))
+    assert result.energy_pj == energy
+    assert result.optimal
+
+
+def test_a_buffer_that_holds_everything_moves_everything_once() -> None:
+    layer = convolution("conv", m=4, c=3, p=5, q=5, r=3, s=3)
+    result = checked(layer, *two_levels(1 << 20))
+    moved = sum(n for (where, _, _), n in result.counts.values.items() if where == "dram")
+    # 4*3*9 weights + 3*7*7 inputs + 4*5*5 outputs
+    assert moved == 108 + 147 + 100
+
+
+def test_nothing_fits_names_the_memory_and_the_tile() -> None:
+    layer = convolution("big", m=4, c=4, p=4, q=4)
+    accelerator, table = two_levels(2)
+    # one weight, one input and one output of 16 bits are the least that the buffer would hold
+    with pytest.raises(
+        NothingFitsError, match=r"layer 'big' on two: .* buffer would have to hold take 48 bits, it has 32"
+    ):
+        find_mapping(layer, accelerator, table)
+    small = replace(accelerator, levels=(Memory("dram", 160, EVERY, 16), *accelerator.levels[1:]))
+    # 16 weights + 64 inputs + 64 outputs of 16 bits
+    with pytest.raises(NothingFitsError, match=r"dram would have to hold take 2,304 bits, it has 160"):
+        find_mapping(layer, small, table)
+
+
+def test_unknown_names_offer_the_nearest() -> None:
+    layer = convolution("conv", m=2, c=2, p=2, q=2)
+    with pytest.raises(UnknownNameError, match="did you mean 'weight_stationary'"):
+        find_mapping(layer, *two_levels(64), dataflow="weight-stationary")
+    with pytest.raises(UnknownNameError, match="did you mean 'energy'"):
+        find_mapping(layer, *two_levels(64), objective="enrgy")
+
+
+def test_a_layer_of_one_point() -> None:
+    result = checked(convolution("one", m=1, c=1, p=1, q=1), *two_levels(3))
+    # three words over DRAM and into or out of the buffer, two read and one written by the MAC
+    assert result.energy_pj == 3 * 200 + 3 * 6 + 3 * 6 + 1
+
+
+def test_higher_prices_never_cost_less() -> None:
+    for seed in range(300, 312):
+        layer, accelerator, table = case(seed)
+        try:
+            once = checked(layer, accelerator, table)
+        except NothingFitsError:
+            continue
+        twice = checked(layer, accelerator, table.scaled(2.0))
+        assert twice.energy_pj == pytest.approx(2 * once.energy_pj, rel=1e-9)
+
+
+def test_the_answer_does_not_depend_on_the_hash_seed() -> None:
+    program = (
+        "from tests.mapping.test_search import case; from energysim.mapping.search import find_mapping\n"
+        "for s in (1, 2, 3, 6): print(find_mapping(*case(s)).mapping)"
+    )
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(p for p in sys.path if p), "PATH": ""},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "7")
+    }
+    assert len(answers) == 1

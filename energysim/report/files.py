@@ -7,6 +7,7 @@ from energysim.costs.result import Estimate
 from energysim.hardware.read import DescribedAccelerator, to_yaml
 from energysim.report.show import plain
 from energysim.report.tables import estimate_parts
+from energysim.report.text import clean_lines
 from energysim.workload.graph import LayerGraph
 from energysim.workload.yaml_format import to_yaml as graph_to_yaml
 
@@ -14,11 +15,11 @@ SUFFIXES = {".json": "json", ".csv": "csv"}
 
 
 def rendered(result: Estimate, form: str) -> str:
-    """An estimate as "json", "csv" or "table" text."""
+    """An estimate as "json", "csv" or "table" text, names in it cleaned of unseen characters."""
     if form == "json":
         return result.to_json()
     if form == "csv":
-        return result.to_csv()
+        return clean_lines(result.to_csv())
     return plain(estimate_parts(result))
 
 

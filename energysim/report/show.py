@@ -31,14 +31,22 @@ def plain(parts: "Iterable[RenderableType]", encoding: str = "utf-8") -> str:
     """Plain text without escapes and trailing blanks, in characters that `encoding` has; sentences are not wrapped."""
     from rich.text import Text
 
-    held = io.BytesIO()
-    text = io.TextIOWrapper(held, encoding=encoding, errors="replace", newline="\n")
+    text = _Held(encoding)
     console = _console(text, PLAIN_WIDTH)
     for part in parts:
         console.print(part, soft_wrap=isinstance(part, Text))
-    text.flush()
-    lines = held.getvalue().decode(encoding).splitlines()
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    whole = "\n".join(line.rstrip() for line in text.getvalue().split("\n"))
+    return whole if encoding.lower().startswith("utf") else whole.replace("µ", "u")
+
+
+class _Held(io.StringIO):
+    """Text in memory that pretends to have an encoding, so that frames and bars are drawn in its characters."""
+
+    encoding = ""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__()
+        self.encoding = encoding
 
 
 def _console(stream: TextIO, width: int | None = None) -> "Console":

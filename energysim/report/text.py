@@ -27,6 +27,8 @@ def _escape(char: str) -> str:
 
 def si(value: float, unit: str) -> str:
     """Three significant digits with an SI prefix: `si(25.3e-3, "J")` is "25.3 mJ", of words "2.29 M MACs"."""
+    if isinstance(value, int) and abs(value) < 1000:
+        return f"{value} {unit}"
     scale, prefix = scale_of(value, unit)
     between = " " if prefix and len(unit) > 2 else ""
     return f"{decimals(value / scale)} {prefix}{between}{unit}"
@@ -53,7 +55,7 @@ def decimals(value: float, digits: int = 3) -> str:
 
 def places(value: float, digits: int = 3) -> int:
     """Decimal places that give so many significant digits."""
-    return max(0, digits - 1 - floor(log10(abs(value) * (1 + 1e-9)))) if value else 0
+    return max(0, digits - 1 - floor(log10(abs(value) * (1 + 5 * 10.0 ** -(digits + 1))))) if value else 0
 
 
 def in_one_unit(values: Iterable[float], unit: str) -> tuple[list[str], str]:
@@ -69,7 +71,7 @@ def percent(share: float) -> str:
     """A share of 1 in whole percent; "<1" for what is there but rounds to nothing, empty for nothing."""
     if share <= 0:
         return ""
-    return f"{share * 100:.0f}" if share >= 0.005 else "<1"
+    return str(int(share * 100 + 0.5)) if share >= 0.005 else "<1"
 
 
 def bar(share: float, width: int, ascii_only: bool = False) -> str:

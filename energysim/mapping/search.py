@@ -26,11 +26,8 @@ from energysim.workload.layer import DIMS, Layer
 OBJECTIVES = ("energy",)
 """What can be minimised: dynamic energy, and idle power over the steps taken where the table has it."""
 
-DIVES = (
-    Limits(looks=60_000, pairs=10_000, partial=200, nests=60),
-    Limits(looks=200_000, pairs=20_000, partial=2_000, nests=200),
-)
-"""First dives for a good mapping to compare with."""
+DIVE = Limits(looks=500_000, pairs=5_000, partial=200, nests=40)
+"""A first dive for a good mapping to compare with."""
 
 Bypass = tuple[tuple[str, frozenset[str]], ...]
 
@@ -104,7 +101,7 @@ def _search(problem: Problem, best: Best, limits: Limits) -> None:
     tables = levels(bounds, limits.table)
     before = best.open_pj
     wider = replace(limits, partial=10 * limits.partial, looks=10 * limits.looks, pairs=10 * limits.pairs)
-    for limit in (*DIVES, limits, wider):
+    for limit in (DIVE, limits, wider):
         if limit == wider and np.isfinite(best.energy_pj):
             break
         best.open_pj = np.inf

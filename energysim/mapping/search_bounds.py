@@ -5,7 +5,7 @@ others are fetched again. So a bound is a minimum over cases: which kind of dim 
 innermost loop above a memory belongs to.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -61,9 +61,10 @@ class Bounds:
         boundaries = [b for b in problem.boundaries if b.child == rows.level]
         words = [self.touches[b.tensor.name].words(rows) for b in boundaries]
         cost = np.zeros((len(self.kinds), len(rows.tile))) + self.fixed(rows, apart)
+        visits = self.every[-1] / self.every[rows.whole]
         for b, w in zip(boundaries, words, strict=True):
             touch = self.touches[b.tensor.name]
-            visits = self.every[-1] / self.every[rows.whole]
+            moves = None
             for k, (stays, dims) in enumerate(self.kinds):
                 if rows.level == problem.levels:
                     cost[k] += self._cost(b, rows, w, visits, None, apart)
@@ -72,8 +73,13 @@ class Bounds:
                     shares = self._shares(touch, rows, None, w, None, apart)
                     cost[k] += self._cost(b, rows, w, visits / run, shares, apart)
                 else:
-                    shares = self._shares(touch, rows, None, w, dims, apart)
-                    cost[k] += self._cost(b, rows, w, visits, shares, apart)
+                    if moves is None or dims & touch.window_dims:
+                        shares = self._shares(touch, rows, None, w, dims, apart)
+                        now = self._cost(b, rows, w, visits, shares, apart)
+                        moves = None if dims & touch.window_dims else now
+                    else:
+                        now = moves
+                    cost[k] += now
         if rows.level < problem.levels:
             done = self.every[rows.whole] == self.every[-1]
             for k, (_, dims) in enumerate(self.kinds):
@@ -93,6 +99,58 @@ class Bounds:
             for k, (stays, _) in enumerate(self.kinds):
                 if problem.stationary[0].name not in stays:
                     cost[k][..., waiting] = np.inf
+
+    def beyond(self, rows: Rows, which: Numbers, outer: Numbers) -> Numbers:
+        """What `open_edge` misses once the tiles outside are known, by kind (kinds, pairs), at least.
+
+        For pairs (row `which[i]`, tile `outer[i]`): a tensor that stays does so only over the loops inside that tile,
+        unless none of these touch it.
+        """
+        extra = np.zeros((len(self.kinds), len(which)))
+        if rows.level == self.problem.levels:
+            return extra
+        for k, (stays, _) in enumerate(self.kinds):
+            for b in self.problem.boundaries:
+                if b.child == rows.level and b.tensor.name in stays:
+                    touch = self.touches[b.tensor.name]
+                    words = touch.words(rows)
+                    visits = self.every[-1] / self.every[rows.whole] * touch.reuse[rows.whole] / touch.reuse[-1]
+                    shares = self._shares(touch, rows, None, words, None)
+                    once = self._cost(b, rows, words, visits, shares) - self._cost(b, rows, words, 0.0 * visits, shares)
+                    ends = touch.relevant[outer] > touch.relevant[rows.whole][which]
+                    extra[k] += once[which] * (touch.reuse[-1] / touch.reuse[outer] - 1.0) * ends
+        return extra
+
+    def guess(self, rows: Rows) -> Numbers:
+        """About what the boundaries above tiles with spatial factors of one cost once factors are well chosen, in pJ.
+
+        Only for choosing which tiles to try first: the instances are shared out so that the reads are least in sum.
+        """
+        problem = self.problem
+        boundaries = [b for b in problem.boundaries if b.child == rows.level]
+        fan_out = float(problem.fan_out(range(rows.level, rows.level + 1)))
+        best = np.full(len(rows.tile), np.inf)
+        visits = self.every[-1] / self.every[rows.whole]
+        for stays, dims in self.kinds:
+            filled, read, most = np.zeros(len(rows.tile)), [], []
+            for b in boundaries:
+                touch = self.touches[b.tensor.name]
+                words = touch.words(rows)
+                still = b.tensor.name in stays
+                runs = visits / (touch.reuse[-1] / touch.reuse[rows.whole]) if still else visits
+                shares = self._shares(touch, rows, None, words, None if still else dims)
+                free = tuple((name, 0.0) for name, _ in b.crossing)
+                arrived = self._cost(replace(b, up=0.0, into=1.0, crossing=free), rows, words, runs, shares)
+                filled += (b.into + sum(price for _, price in b.crossing)) * arrived
+                read.append(b.up * arrived + 1e-300)
+                most.append(touch.reuse[-1] / touch.reuse[rows.whole])
+            left, given = np.full(len(rows.tile), fan_out), [np.ones(len(rows.tile)) for _ in read]
+            for _ in range(2):
+                mean = (np.prod(read, axis=0) / np.prod(given, axis=0) / left) ** (1.0 / max(1, len(read)))
+                given = [np.clip(g * r / g / mean, 1.0, m) for g, r, m in zip(given, read, most, strict=True)]
+                left = fan_out / np.prod(given, axis=0)
+            best = np.minimum(best, filled + sum(r / g for r, g in zip(read, given, strict=True)))
+        return best
 
     def edge(self, rows: Rows, outer: Numbers) -> Numbers:
         """As `open_edge` without what is fixed, once the next memory outside holds tiles `outer`: (kinds, kinds, rows).

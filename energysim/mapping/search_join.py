@@ -23,11 +23,11 @@ TOLERANCE = 1e-12
 class Limits:
     """How much work a search may do before it gives up on proving its result."""
 
-    table: int = 150_000
-    looks: int = 1_500_000
-    pairs: int = 60_000
-    partial: int = 20_000
-    nests: int = 1_000
+    table: int = 80_000
+    looks: int = 3_000_000
+    pairs: int = 20_000
+    partial: int = 4_000
+    nests: int = 250
 
 
 @dataclass
@@ -100,7 +100,7 @@ def _rows(bounds: Bounds, level: int, ahead: Numbers, most: int) -> tuple[Rows, 
         return Rows(level, *chains(lattice, fits, spreads, problem.allowed(level))), np.inf
     alone = Rows(level, tiles, tuple(np.zeros(len(tiles), dtype=np.int64) for _ in spreads), tiles)
     least = bounds.open_edge(alone, apart=True).min(axis=0) + ahead[tiles]
-    order = np.argsort(least, kind="stable")
+    order = np.argsort(bounds.guess(alone) + ahead[tiles], kind="stable")
     number = max(1, int(np.searchsorted(many[order].cumsum(), most, side="right")))
     rows = chains_of(lattice, np.sort(tiles[order[:number]]), spreads, problem.allowed(level))
     return Rows(level, *rows), float(least[order[number:]].min(initial=np.inf))
@@ -184,8 +184,11 @@ def _outward(bounds: Bounds, tables: list[Level], level: int, partial: Partial, 
     one = rows[one]
     still = _still(bounds, partial.take(one), level, other)
     one, other = one[still], other[still]
-    found = partial.take(one)
-    now = Rows(level, found.tiles[-1], found.spatial[-1], found.whole)
+    now = Rows(level, partial.tiles[-1], partial.spatial[-1], partial.whole)
+    if len(one) > limits.pairs:
+        chosen = _nearest(bounds, now, partial.sunk, (one, other), least, best, limits.pairs)
+        one, other = one[chosen], other[chosen]
+    found, now = partial.take(one), now.take(one)
     sunk = (found.sunk[:, None, :] + bounds.edge(now, other)).min(axis=0)
     return Partial(
         sunk, (sunk + to_go[:, other]).min(axis=0), (*found.tiles, other), found.spatial, (*found.wholes, other)
@@ -250,16 +253,28 @@ def _pairs(
     counts = (start[1:] - start[:-1])[which]
     one = np.repeat(np.arange(len(which)), counts)
     place = start[which][one] + np.arange(len(one)) - np.repeat(np.cumsum(counts) - counts, counts)
-    rank, other = place - start[which][one], other[place]
-    key = inner[one] + least[other]
-    good = np.flatnonzero(key < best.limit)
-    if len(good) > limits.pairs:
-        # every row keeps its best few tiles: bounds of different rows are not equally loose
-        share = np.bincount(rank[good]).cumsum()
-        deep = max(1, int(np.searchsorted(share, limits.pairs, side="right")))
-        best.open_pj = min(best.open_pj, float(key[good[rank[good] >= deep]].min(initial=np.inf)))
-        good = good[rank[good] < deep]
+    other = other[place]
+    good = inner[one] + least[other] < best.limit
     return one[good], other[good]
+
+
+def _nearest(
+    bounds: Bounds, now: Rows, sunk: Numbers, pairs: tuple[Numbers, Numbers], least: Numbers, best: Best, most: int
+) -> Numbers:
+    """At most about `most` of the pairs (row, tile outside it), those with the least bounds."""
+    one, other = pairs
+    inner = sunk + bounds.open_edge(now) - bounds.fixed(now)
+    key = np.full(len(one), np.inf)
+    extra = bounds.beyond(now, one, other)
+    for k in range(len(inner)):
+        key = np.minimum(key, inner[k][one] + extra[k])
+    key += least[other]
+    good = np.flatnonzero(key < best.limit)
+    if len(good) > most:
+        good = good[np.argsort(key[good], kind="stable")]
+        best.open_pj = min(best.open_pj, float(key[good[most]]))
+        good = np.sort(good[:most])
+    return good
 
 
 def _spread(bounds: Bounds, table: Level, partial: Partial, best: Best, limits: Limits) -> Partial:

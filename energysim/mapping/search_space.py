@@ -129,15 +129,39 @@ class Lattice:
             total = np.moveaxis(np.tensordot(divides, total, axes=(1, axis)), 0, axis)
         return total.reshape(-1)
 
-    def multiples(self, inner: Numbers, outer: Numbers) -> Numbers:
-        """Whether tile `outer[j]` is a multiple of tile `inner[i]`: bool, broadcast of the two index arrays."""
-        good = np.ones(np.broadcast_shapes(inner.shape, outer.shape), dtype=bool)
+    @cached_property
+    def _codes(self) -> tuple[tuple[Numbers, int], ...]:
+        """Prime exponents of every tile packed into int64 words, and the guard bits above each exponent."""
+        words: list[tuple[Numbers, int]] = []
+        code, guard, used = np.zeros(self.shape, dtype=np.int64), 0, 0
         for axis, values in enumerate(self.values):
-            divides = (values[None, :] % values[:, None]) == 0
-            i = inner // self.strides[axis] % self.shape[axis]
-            j = outer // self.strides[axis] % self.shape[axis]
-            good &= divides[i, j]
+            for p in primes(int(values[-1])):
+                exponents = np.array([_exponent(int(v), p) for v in values], dtype=np.int64)
+                width = int(exponents[-1]).bit_length() + 1
+                if used + width > 62:
+                    words.append((code.reshape(-1), guard))
+                    code, guard, used = np.zeros(self.shape, dtype=np.int64), 0, 0
+                code = code + self.spread(exponents << used, (axis,))
+                guard |= 1 << (used + width - 1)
+                used += width
+        return (*words, (code.reshape(-1), guard))
+
+    def multiples(self, inner: Numbers, outer: Numbers) -> Numbers:
+        """Whether tile `outer[j]` is a multiple of tile `inner[i]`: bool, broadcast of the two index arrays.
+
+        No exponent may be smaller: then no guard bit is borrowed in one subtraction of all of them.
+        """
+        good: Numbers = np.ones((), dtype=bool)
+        for code, guard in self._codes:
+            good = good & (((code[outer] | guard) - code[inner]) & guard == guard)
         return good
+
+
+def _exponent(number: int, prime: int) -> int:
+    count = 0
+    while number % prime == 0:
+        number, count = number // prime, count + 1
+    return count
 
 
 def split_over_axes(array: Array, factors: dict[str, int]) -> dict[str, tuple[int, ...]] | None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from energysim import __version__
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from energysim.estimate import Progress
+
+SHORT_S = 0.5
+"""Seconds of work for which no progress is shown."""
 
 FORMATS = ("table", "json", "csv")
 
@@ -234,16 +238,26 @@ def schema_command(options: argparse.Namespace) -> None:
 
 @contextmanager
 def _progress() -> "Iterator[Progress | None]":
-    """A progress bar on standard error, if that is a terminal; it vanishes when the work is done."""
+    """A progress bar on standard error, if that is a terminal and the work is long; it vanishes at the end."""
     if not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
     from rich.progress import Progress as Bars
 
-    with Bars(console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("mapping layers", total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
+    bars = Bars(console=Console(stderr=True), transient=True)
+    task = bars.add_task("mapping layers", total=None)
+    began = monotonic()
+
+    def progress(done: int, total: int) -> None:
+        if monotonic() - began > SHORT_S:
+            bars.start()
+        bars.update(task, completed=done, total=total)
+
+    try:
+        yield progress
+    finally:
+        bars.stop()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

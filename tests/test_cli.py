@@ -313,6 +313,19 @@ def test_on_a_terminal_there_is_colour_and_every_line_fits(small: str) -> None:
         assert "…" not in shown
 
 
+@pytest.mark.parametrize(("short_s", "shown"), [(-1.0, True), (60.0, False)])
+def test_progress_is_shown_of_long_work_on_a_terminal(
+    small: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, short_s: float, shown: bool
+) -> None:
+    monkeypatch.setattr("energysim.cli.SHORT_S", short_s)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    assert main(["estimate", small, "--on", "eyeriss", "--format", "csv"]) == 0
+    said = capsys.readouterr()
+    assert ("mapping layers" in said.err) == shown
+    assert "mapping layers" not in said.out
+
+
 def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     commands = next(action.choices for action in parser()._actions if isinstance(action.choices, dict))
     for name in commands:

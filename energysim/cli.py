@@ -5,11 +5,12 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from energysim import __version__
-from energysim.errors import EnergysimError, InputError, nearest
+from energysim.errors import EnergysimError, InputError, OutputError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -248,9 +249,11 @@ def _progress() -> "Iterator[Progress | None]":
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 when done, 2 for what the user can mend (one line each), 130 when interrupted."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
+        if sys.stdout is None:
+            raise OutputError("standard output is closed")
         options = parser().parse_args(arguments)
         options.run(options)
         sys.stdout.flush()
@@ -264,6 +267,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\nenergysim: interrupted; nothing was written", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return 141
+    except OSError as error:
+        _forget_output()
+        print(f"energysim: {error.strerror or error}", file=sys.stderr)
+        return 2
     return 0
+
+
+def _forget_output() -> None:
+    """What is still buffered goes nowhere, so that the interpreter does not complain once more when it ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -164,12 +164,15 @@ def _defaults(prices: Iterable[UsedPrice]) -> tuple[str, ...]:
 def _wide_operands(graph: LayerGraph, accelerator: DescribedAccelerator) -> tuple[str, ...]:
     """Operands that the compute unit does not take in one piece are counted as if it did: say so."""
     unit = accelerator.accelerator.compute
-    wide = [y for y in graph.layers if unit.bits and max(t.bits for t in y.tensors if t.role != "output") > unit.bits]
+    if unit.bits is None:
+        return ()
+    wide = [y.name for y in graph.layers if any(t.bits > unit.bits for t in y.tensors if t.role != "output")]
     if not wide:
         return ()
+    more = f" and {len(wide) - 1} more layers" if len(wide) > 1 else ""
     return (
-        f"{len(wide)} layers have operands wider than the {unit.bits} bits that '{unit.name}' takes, the first "
-        f"is '{wide[0].name}'; they are priced as one operation",
+        f"'{wide[0]}'{more}: operands are wider than the {unit.bits} bits that '{unit.name}' takes; "
+        "each is priced as one operation",
     )
 
 

@@ -86,22 +86,18 @@ def test_explain_multiplies_out(small: str, capsys: pytest.CaptureFixture[str]) 
     out = capsys.readouterr().out
     assert ESCAPE not in out
     number = r"([\d,]+\.?\d*)"
-    line = re.compile(
-        rf"^ \w+ +\w+ +[\w ]+? {{2,}}{number} +(?:{number} +)?{number} pJ(?:/(\d+) bits)? "
-        rf"+{number} +(?:<1|\d+) +\[\d\]",
-        re.M,
-    )
+    line = re.compile(rf"^ [\w ]+? {{2,}}{number} +(?:(\d+) +)?{number}(?:/(\d+))? +{number} +(?:<1|\d+) +\[\d\]", re.M)
     found = [[float(text.replace(",", "")) if text else None for text in match] for match in line.findall(out)]
     assert len(found) >= 10
     total = 0.0
     for count, bits, price, width, energy_pj in found:
         assert count is not None
         assert price is not None
-        assert energy_pj == pytest.approx(count * price * ((bits / width) if bits and width else 1.0), abs=2e-3)
+        assert energy_pj == pytest.approx(count * price * ((bits / width) if bits and width else 1.0), abs=0.06)
         total += energy_pj
     said = re.search(rf"^ sum +{number}", out, re.M)
     assert said is not None
-    assert float(said[1].replace(",", "")) == pytest.approx(energy, abs=1e-3) == pytest.approx(total, abs=0.02)
+    assert float(said[1].replace(",", "")) == pytest.approx(energy, abs=0.06) == pytest.approx(total, abs=1.1)
     assert "[1] table: Chen, Emer, Sze, ISCA 2016" in out
     assert "for M in" in out or "spread M in" in out
 
@@ -110,15 +106,16 @@ def test_explain_shows_what_zeros_save(small: str, tmp_path: Path, capsys: pytes
     zeros = tmp_path / "zeros.yaml"
     zeros.write_text("layers:\n  conv: {input: {density: 0.25}}\n")
     assert main(["explain", small, "conv", "--on", "eyeriss", "--bits", str(zeros)]) == 0
-    macs = next(line for line in capsys.readouterr().out.splitlines() if line.startswith(" mac "))
+    macs = next(line for line in capsys.readouterr().out.splitlines() if line.startswith(" mac mac compute "))
     # 3,888 MACs at 1.56 pJ, a quarter of them done
-    assert macs.split()[:8] == ["mac", "mac", "compute", "3,888", "1.56", "pJ", "0.25", f"{3888 * 1.56 / 4:,.3f}"]
+    assert macs.split()[3:6] == ["3,888", "1.56", "0.25"]
+    assert float(macs.split()[6].replace(",", "")) == pytest.approx(3888 * 1.56 / 4, abs=0.1)
 
 
 def test_explain_shows_static_energy(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "lenet_caffe5", "ip2", "--on", "tpu_v1", "--bits", "8"]) == 0
     out = capsys.readouterr().out
-    assert re.search(r"idle +static .* 28 W ", out)
+    assert re.search(r"idle power +\S+ s +28 W +[\d,.]+ +\d+ +\[\d\]", out)
     assert "idle power 28.0 W x " in out
 
 
@@ -267,6 +264,17 @@ def test_a_closed_pipe_is_no_error(small: str) -> None:
     command = f"{sys.executable} -m energysim estimate {small} --on eyeriss --format json | head -c 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, check=False)
     assert (done.stdout, done.stderr) == ("{", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize(("where", "why"), [("> /dev/full", "No space left"), (">&-", "standard output is closed")])
+def test_a_full_or_closed_output_is_one_line(where: str, why: str) -> None:
+    command = f"{sys.executable} -m energysim schema accelerator {where}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("energysim: ")
+    assert why in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_interrupted(tmp_path: Path) -> None:

@@ -252,7 +252,7 @@ def test_prices_paid_carry_tier_and_source(result: energysim.Estimate) -> None:
 def test_operands_too_wide_for_the_unit_are_said() -> None:
     accelerator = replace(machine(), compute=Compute(bits=8))
     (warning,) = estimate(LayerGraph("one", (matmul(),)), described(accelerator)).warnings
-    assert warning.startswith("1 layers have operands wider than the 8 bits that 'mac' takes, the first is 'matmul'")
+    assert warning == "'matmul': operands are wider than the 8 bits that 'mac' takes; each is priced as one operation"
 
 
 def test_warnings_of_the_model_stay(eyeriss: DescribedAccelerator) -> None:

@@ -14,9 +14,6 @@ from energysim.workload.layer import Layer
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-SUM_DIGITS = 3
-"""Decimals of a picojoule that are printed, so that the products can be checked by hand."""
-
 
 def explanation(
     layer: Layer, accelerator: Accelerator, table: EnergyTable, row: LayerEstimate, entries: Sequence[Entry]
@@ -101,52 +98,66 @@ def _ledger_table(row: LayerEstimate, entries: Sequence[Entry], table: EnergyTab
     from rich.text import Text
 
     sources: dict[tuple[str, str], int] = {}
+    lines = _ledger_lines(row, entries, table, sources)
+    lines.append(["sum", "", "", "", "", energy_text(row.energy_pj, row), "100", ""])
+    heads = ["", "count", "x bits", "x price\npJ/bits", "x active\nshare", "= energy\npJ", "\n%", "\nsource"]
     shown = new_table("Count x price = energy")
-    for name, right in (
-        ("component", False),
-        ("action", False),
-        ("of", False),
-        ("count", True),
-        ("x bits", True),
-        ("x price", True),
-        ("x active", True),
-        ("= pJ", True),
-        ("%", True),
-        ("source", True),
-    ):
-        shown.add_column(name, justify="right" if right else "left", no_wrap=True)
-    for entry in entries:
-        active = f"{entry.active_share:.4g}" if entry.active_share < 1 else ""
-        shown.add_row(
-            Text(clean(entry.component)),
-            Text(entry.action),
-            Text(clean(entry.tensor.replace("_", " "))),
-            f"{entry.count:,}",
-            f"{entry.bits:g}" if entry.price.width_bits else "",
-            price_text(entry.price),
-            active,
-            f"{entry.energy_pj:,.{SUM_DIGITS}f}",
-            percent(entry.energy_pj / (row.energy_pj or 1.0)),
-            Text(_mark(sources, entry.price)),
-        )
-        if entry.gated:
-            gated = f"{1 - entry.active_share:.4g}", "(in the line above)", "", Text(_mark(sources, entry.gated))
-            shown.add_row("", "gated", "", f"{entry.count:,}", "", price_text(entry.gated), *gated)
-    if table.idle_power_w:
-        idle = Price(table.idle_power_w, table.idle_power_source, table.idle_power_tier)
-        numbers = f"{row.latency_s:.6g} s", "", f"{idle.pj:g} W", "", f"{row.static_energy_pj:,.{SUM_DIGITS}f}"
-        share = percent(row.static_energy_pj / (row.energy_pj or 1.0))
-        shown.add_row("idle", "static", "", *numbers, share, Text(_mark(sources, idle)))
-    shown.add_section()
-    shown.add_row("sum", "", "", "", "", "", "", f"{row.energy_pj:,.{SUM_DIGITS}f}", "100", "", style="bold")
+    used = [i for i, head in enumerate(heads) if not head or any(line[i] for line in lines)]
+    for i in used:
+        widest = max(len(line[i]) for line in lines)
+        shown.add_column(heads[i], justify="right" if i else "left", no_wrap=bool(i), min_width=widest if i else 0)
+    for line in lines:
+        if line[0] == "sum":
+            shown.add_section()
+        shown.add_row(*(Text(line[i]) for i in used), style="bold" if line[0] == "sum" else "")
     yield shown
     for (source, tier), number in sources.items():
         yield Text(f"[{number}] {tier}: {clean(source) or 'no source'}")
 
 
+def _ledger_lines(
+    row: LayerEstimate, entries: Sequence[Entry], table: EnergyTable, sources: dict[tuple[str, str], int]
+) -> list[list[str]]:
+    """A line for each counted number, for what is gated, and for idle power; `sources` collects the footnotes."""
+    lines = []
+    whole = row.energy_pj or 1.0
+    for entry in entries:
+        active = entry.active_share < 1
+        count = f"{entry.count:,}"
+        gated_pj = entry.gated.pj * entry.count * (1 - entry.active_share) if entry.gated else 0.0
+        done_pj = entry.energy_pj - gated_pj
+        lines.append(
+            [
+                clean(f"{entry.component} {entry.action} {entry.tensor.replace('_', ' ')}"),
+                count,
+                f"{entry.bits:.6g}" if entry.price.width_bits else "",
+                price_text(entry.price),
+                f"{entry.active_share:.6g}" if active else "",
+                energy_text(done_pj, row),
+                percent(done_pj / whole),
+                _mark(sources, entry.price),
+            ]
+        )
+        if entry.gated:
+            what = [clean(f"{entry.component} gated"), count, "", price_text(entry.gated)]
+            share = [f"{1 - entry.active_share:.6g}", energy_text(gated_pj, row), percent(gated_pj / whole)]
+            lines.append([*what, *share, _mark(sources, entry.gated)])
+    if table.idle_power_w:
+        idle = Price(table.idle_power_w, table.idle_power_source, table.idle_power_tier)
+        what = ["idle power", f"{row.latency_s:.6g} s", "", f"{idle.pj:.6g} W", ""]
+        static = [energy_text(row.static_energy_pj, row), percent(row.static_energy_pj / whole)]
+        lines.append([*what, *static, _mark(sources, idle)])
+    return lines
+
+
+def energy_text(energy_pj: float, row: LayerEstimate) -> str:
+    """Picojoules with as many decimals as it takes to check a product by hand."""
+    return f"{energy_pj:,.{3 if row.energy_pj < 1e6 else 1}f}"
+
+
 def price_text(price: Price) -> str:
-    """A price as its table has it: "312 pJ/16 bits", or "1.56 pJ" for one operation or access of any width."""
-    return f"{price.pj:g} pJ" + (f"/{price.width_bits} bits" if price.width_bits else "")
+    """pJ as the table has them: "312/16" for 312 pJ per access of 16 bits, else pJ for one operation or access."""
+    return f"{price.pj:.6g}" + (f"/{price.width_bits}" if price.width_bits else "")
 
 
 def _mark(sources: dict[tuple[str, str], int], price: Price) -> str:

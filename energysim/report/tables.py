@@ -89,16 +89,15 @@ def layer_table(result: Estimate, width: int = PLAIN_WIDTH) -> "Table":
     while sum(column.width + 2 for column in columns) > width and any(column.spare for column in columns):
         columns.remove(max(columns, key=lambda column: column.spare))
     table = new_table(heading(result))
-    for column in columns:
-        least = BAR_CELLS if column.head == BAR else 0
+    for each in columns:
         table.add_column(
-            "" if column.head == BAR else column.head,
-            justify="left" if column.left else "right",
-            style=column.style,
+            "" if each.head == BAR else each.head,
+            justify="left" if each.left else "right",
+            style=each.style,
             no_wrap=True,
             overflow="ellipsis",
-            min_width=least,
-            max_width=None if column.head == BAR else NAME_CELLS,
+            min_width=0 if each is columns[0] else each.width,
+            max_width=NAME_CELLS,
         )
     largest = max(row.energy_pj for row in result.layers) or 1.0
     for i, row in enumerate((*result.layers, None)):

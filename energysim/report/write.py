@@ -39,7 +39,8 @@ def write_together(texts: Mapping[Path, str]) -> None:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-        for part, path in parts.items():
+        # The first file is the answer: it appears last, when all that belongs to it is there.
+        for part, path in reversed(parts.items()):
             part.replace(path)
     except (OSError, ValueError) as error:
         raise OutputError(f"{clean(str(path))}: cannot be written: {_reason(error)}") from error

@@ -11,6 +11,7 @@ from types import ModuleType
 from energysim import __version__
 from energysim.costs.full_adders import full_adders
 from energysim.costs.latency import latency, static_energy_pj, utilisation
+from energysim.costs.least import least_energy_pj
 from energysim.costs.ledger import Entry, counts_by_component, energy_by_component, ledger
 from energysim.costs.prices import active_share
 from energysim.costs.result import IDLE, STATIC, Estimate, LayerEstimate, UsedPrice
@@ -23,6 +24,9 @@ from energysim.workload.graph import LayerGraph, same_work
 from energysim.workload.layer import Layer
 from energysim.workload.read import read_model
 from energysim.workload.yaml_format import to_yaml
+
+ROUNDING = 1e-9
+"""Relative difference below which an energy and its lower bound are one number."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of layers done and of all layers."""
@@ -130,8 +134,10 @@ def estimate_layer(
         counts=counts_by_component(entries),
         mapping=found.mapping,
     )
-    # The search adds in another order: its bound may exceed the exactly rounded energy in the last digit.
-    return replace(row, lower_bound_pj=min(row.lower_bound_pj, row.energy_pj)), entries
+    # The search prices static energy at the pace of the compute units, and adds in another order.
+    bound = max(found.lower_bound_pj, least_energy_pj(layer, facts, table))
+    proven = bound >= row.energy_pj * (1.0 - ROUNDING)
+    return replace(row, optimal=proven, lower_bound_pj=min(bound, row.energy_pj)), entries
 
 
 def used_prices(table: EnergyTable, entries: Iterable[Entry]) -> tuple[UsedPrice, ...]:
@@ -154,11 +160,12 @@ def refuse_defaults(result: Estimate) -> None:
 
 
 def _defaults(prices: Iterable[UsedPrice]) -> tuple[str, ...]:
-    found: dict[tuple[str, str, str], None] = {}
+    """One line for each thing that default prices were taken from."""
+    found: dict[str, dict[str, None]] = {}
     for price in prices:
         if price.tier == "default":
-            found[price.component, price.action, price.source] = None
-    return tuple(f"default price: {part}.{action} ({source or 'no source'})" for part, action, source in found)
+            found.setdefault(price.source, {})[f"{price.component}.{price.action}"] = None
+    return tuple(f"default price: {', '.join(paid)} ({source or 'no source'})" for source, paid in found.items())
 
 
 def _wide_operands(graph: LayerGraph, accelerator: DescribedAccelerator) -> tuple[str, ...]:

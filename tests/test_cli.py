@@ -225,7 +225,7 @@ def test_a_layer_too_large_for_every_buffer(small: str, tmp_path: Path, capsys: 
 
 def test_strict_refuses_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, "estimate", "lenet_caffe5", "--on", "tpu_v1", "--strict")
-    assert "default price refused: unified_buffer.read" in said
+    assert "default price refused: unified_buffer.read, unified_buffer.write (" in said
     assert main(["estimate", "lenet_caffe5", "--on", "tpu_v1"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("warning: default price: ")
 

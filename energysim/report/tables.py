@@ -215,7 +215,8 @@ def sentences(result: Estimate, command: Command | None = None) -> list[str]:
     what = "every layer's mapping is" if proven == len(rows) else f"{proven} of {len(rows)} mappings are"
     sure = f"{what} proven to be of least energy ({dataflow})"
     if proven < len(rows):
-        sure += f"; no mapping takes less than {joules(totals.lower_bound_pj)} in all"
+        over = totals.energy_pj / totals.lower_bound_pj - 1 if totals.lower_bound_pj else 0.0
+        sure += f"; the sum is at most {over:.2%} above the least possible, {joules(totals.lower_bound_pj)} or more"
     found.append(sure)
     return found
 

@@ -1,9 +1,11 @@
 """From a PyTorch module to a layer graph, through `torch.export`: the module's code runs once on fake tensors."""
 
+import io
 import logging
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +65,7 @@ def _export(module: "torch.nn.Module", example_inputs: Sequence[Any], name: str)
     logged = logging.root.manager.disable
     logging.disable(logging.CRITICAL)  # torch logs whole tracebacks of what it raises, and warns of its own insides
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):  # torch prints the graph it gave up on
             warnings.simplefilter("ignore")
             program = torch.export.export(module.eval(), inputs, strict=False)
             if not all_known(program):

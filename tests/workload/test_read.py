@@ -132,3 +132,25 @@ def test_batchnorm_and_activations_may_keep_their_own_layers() -> None:
 def test_a_layer_graph_cannot_be_taken_apart_again() -> None:
     with pytest.raises(InputError, match="'lenet_caffe5': is a layer graph, in which BatchNorm is folded"):
         read_model("lenet_caffe5", fold_batchnorm=False)
+
+
+CHOOSY = """
+import torch
+
+class Choosy(torch.nn.Module):
+    def forward(self, x):
+        if x.sum() > 0:
+            return x + 1
+        return x - 1
+
+def net():
+    return Choosy(), (torch.zeros(3),)
+"""
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_module_that_cannot_be_exported_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("nets_here/choosy.py").write_text(CHOOSY)
+    with pytest.raises(ModelReadError, match=r"choosy\.py:6 `if x\.sum\(\) > 0:`; use torch\.where there, or move"):
+        read_model("nets_here.choosy:net")
+    assert capfd.readouterr() == ("", "")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from energysim.estimate import Progress
+    from energysim.workload.graph import LayerGraph
 
 SHORT_S = 0.5
 """Seconds of work for which no progress is shown."""
@@ -132,6 +133,18 @@ def _add_work(command: argparse.ArgumentParser, *more: str) -> None:
     command.add_argument("--bits", metavar="BITS", help=says)
     says = "a restriction of the mappings searched: row_stationary, ... (default unconstrained)"
     command.add_argument("--dataflow", default="unconstrained", metavar="NAME", help=says)
+    says = "BatchNorm as layers of its own, not folded (package.module:function only)"
+    command.add_argument("--keep-batchnorm", action="store_true", help=says)
+    says = "activations as layers of their own, not fused (package.module:function only)"
+    command.add_argument("--keep-activations", action="store_true", help=says)
+
+
+def _read(options: argparse.Namespace) -> "LayerGraph":
+    """The model, as it is before batch and bits."""
+    from energysim.workload.read import read_model
+
+    kept = {"fold_batchnorm": not options.keep_batchnorm, "fuse_activations": not options.keep_activations}
+    return read_model(options.model, **kept)
 
 
 def estimate_command(options: argparse.Namespace) -> None:
@@ -146,7 +159,7 @@ def estimate_command(options: argparse.Namespace) -> None:
     if options.output:
         check_writable(options.output)
     accelerator = read_accelerator(options.on)
-    model = read_model(options.model)
+    model = _read(options)
     with _progress() as progress:
         result = estimate(
             model,
@@ -177,6 +190,7 @@ def _said(options: argparse.Namespace) -> tuple[str, str]:
     given = {"--on": options.on, "--batch": options.batch, "--bits": options.bits, "--dataflow": options.dataflow}
     usual = {"--batch": 1, "--bits": None, "--dataflow": "unconstrained"}
     rest = [f"{key} {shlex.quote(str(value))}" for key, value in given.items() if usual.get(key, key) != value]
+    rest += ["--keep-batchnorm"] * options.keep_batchnorm + ["--keep-activations"] * options.keep_activations
     return shlex.quote(options.model), " ".join(rest)
 
 
@@ -186,10 +200,9 @@ def explain_command(options: argparse.Namespace) -> None:
     from energysim.hardware.read import read_accelerator
     from energysim.report.explain import explanation
     from energysim.report.show import show
-    from energysim.workload.read import read_model
 
     accelerator = read_accelerator(options.on)
-    model = read_model(options.model)
+    model = _read(options)
     work = {"dataflow": options.dataflow, "batch": options.batch, "bits": options.bits}
     layer, row, entries = explain(model, options.layer, accelerator, **work)
     show(explanation(layer, accelerator.accelerator, accelerator.table, row, entries), sys.stdout)

@@ -22,6 +22,7 @@ from energysim.hardware.read import DescribedAccelerator
 from energysim.mapping.search import SearchResult, find_mapping
 from energysim.workload.graph import LayerGraph, same_work
 from energysim.workload.layer import Layer
+from energysim.workload.precision import kind
 from energysim.workload.read import read_model
 from energysim.workload.yaml_format import to_yaml
 
@@ -116,7 +117,7 @@ def estimate_layer(
         macs=layer.macs,
         ops=layer.ops,
         full_adders=full_adders(layer),
-        weight_bits=sum(t.elements(layer.dims) * t.bits for t in layer.tensors if t.role == "weight"),
+        weight_bits=sum(t.elements(layer.dims) * t.bits for t in layer.tensors if kind(t) == "weight"),
         compulsory_bits=layer.compulsory_bits,
         traffic_bits={
             name: {"read": moved.read_bits, "write": moved.written_bits}
@@ -137,7 +138,12 @@ def estimate_layer(
     # The search prices static energy at the pace of the compute units, and adds in another order.
     bound = max(found.lower_bound_pj, least_energy_pj(layer, facts, table))
     proven = bound >= row.energy_pj * (1.0 - ROUNDING)
-    return replace(row, optimal=proven, lower_bound_pj=min(bound, row.energy_pj)), entries
+    return replace(row, optimal=proven, lower_bound_pj=row.energy_pj if proven else _stable(bound)), entries
+
+
+def _stable(bound_pj: float) -> float:
+    """A bound a little lower, in nine digits: the last ones depend on how numpy adds, and answers must not."""
+    return float(f"{bound_pj * (1.0 - ROUNDING):.9g}")
 
 
 def used_prices(table: EnergyTable, entries: Iterable[Entry]) -> tuple[UsedPrice, ...]:

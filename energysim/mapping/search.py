@@ -14,7 +14,8 @@ from energysim.costs.prices import energy_by_key
 from energysim.errors import MappingError, NothingFitsError, unknown
 from energysim.hardware.accelerator import Accelerator, EnergyTable
 from energysim.mapping.counts import Counts, count
-from energysim.mapping.dataflows import Constraints, dataflow as named
+from energysim.mapping.dataflows import Constraints
+from energysim.mapping.dataflows import dataflow as named
 from energysim.mapping.nest import Loop, Mapping, even
 from energysim.mapping.search_bounds import Bounds
 from energysim.mapping.search_join import Best, Limits, join, levels
@@ -113,7 +114,8 @@ def _search(problem: Problem, best: Best, limits: Limits) -> None:
 
 def _mapping(problem: Problem, best: Best) -> Mapping:
     """The best nest as a mapping."""
-    assert best.nest is not None
+    if best.nest is None:
+        raise MappingError(f"layer '{problem.layer.name}': no mapping was found")
     exact = Exact(Bounds(problem), best.nest)
     dims = problem.lattice.dims
     blocks: dict[str, tuple[Loop, ...]] = {}
@@ -123,8 +125,7 @@ def _mapping(problem: Problem, best: Best) -> Mapping:
     for c, gap in enumerate(problem.gaps):
         for n, array in enumerate(gap):
             factors = {d: int(f) for d, f in zip(dims, exact.factors[c][n][0], strict=True)}
-            shares = split_over_axes(array, factors)
-            assert shares is not None
+            shares = split_over_axes(array, factors) or {}
             blocks[array.name] = tuple(
                 Loop(d, shares[d][i], f"{array.name}.{axis.name}")
                 for i, axis in enumerate(array.axes)

@@ -67,15 +67,15 @@ class Bounds:
             moves = None
             for k, (stays, dims) in enumerate(self.kinds):
                 if rows.level == problem.levels:
-                    cost[k] += self._cost(b, rows, w, visits, None, apart)
+                    cost[k] += self._cost(b, rows, w, visits, None, apart=apart)
                 elif b.tensor.name in stays:
                     run = touch.reuse[-1] / touch.reuse[rows.whole]
-                    shares = self._shares(touch, rows, None, w, None, apart)
-                    cost[k] += self._cost(b, rows, w, visits / run, shares, apart)
+                    shares = self._shares(touch, rows, None, w, None, apart=apart)
+                    cost[k] += self._cost(b, rows, w, visits / run, shares, apart=apart)
                 else:
                     if moves is None or dims & touch.window_dims:
-                        shares = self._shares(touch, rows, None, w, dims, apart)
-                        now = self._cost(b, rows, w, visits, shares, apart)
+                        shares = self._shares(touch, rows, None, w, dims, apart=apart)
+                        now = self._cost(b, rows, w, visits, shares, apart=apart)
                         moves = None if dims & touch.window_dims else now
                     else:
                         now = moves
@@ -210,15 +210,19 @@ class Bounds:
         rows: Rows,
         words: Words,
         visits: Numbers,
-        shares: list[Numbers] | None,
+        shares: list[tuple[Numbers, Numbers]] | None,
+        *,
         apart: bool = False,
     ) -> Numbers:
-        """pJ of one boundary when so many visits bring so large a share of new words each (None: all are new)."""
+        """pJ of one boundary when so many visits bring so large a share of new words each (None: all are new).
+
+        `shares`: that share, and what the first visit brings beyond it.
+        """
         if shares is None:
             arrived = [total * visits for total in words.total]
         else:
             pairs = zip(words.total, shares, strict=True)
-            arrived = [total * (visits * share + (1.0 - share)) for total, share in pairs]
+            arrived = [total * (visits * share + start) for total, (share, start) in pairs]
         cost = b.into * arrived[-1] if b.into else 0.0
         price = dict(b.crossing)
         for n, array in enumerate(self.problem.gaps[rows.level]):
@@ -234,8 +238,9 @@ class Bounds:
         outer: Numbers | None,
         words: Words,
         dims: frozenset[str] | None,
+        *,
         apart: bool = False,
-    ) -> list[Numbers] | None:
+    ) -> list[tuple[Numbers, Numbers]] | None:
         """The least share of new words when the innermost loop that moves the tile is over one of `dims` (None: any).
 
         When it slides along d, every loop outside it returns d to its start, so d moves at every step. One of the same
@@ -248,7 +253,8 @@ class Bounds:
         closed = outer is not None and dims is not None
         found = []
         for j in range(len(words.total)):
-            share = np.ones(1)
+            whole = self._wholly(touch, rows, known, dims)
+            share, start = np.where(whole, 1.0, np.inf), np.where(whole, 0.0, np.inf)
             for d in sorted(words.kept) if dims is None else sorted(dims & words.kept.keys()):
                 own, partner = self.products(frozenset(d)), self.products(frozenset(touch.partners.get(d, d)))
                 advance, again, back = words.kept[d][j]
@@ -257,12 +263,24 @@ class Bounds:
                 left, inside = own[-1] / own[rows.whole], own[known] / own[rows.whole]
                 exactly = (inside > 1) & (inside == left) & closed
                 bound = np.where(exactly, left, self.least_prime(d)[rows.whole])
-                rest = np.where(exactly, back, np.where(both, np.maximum(again, back), again))
+                rest = np.where(
+                    both,
+                    np.where(exactly, back, np.maximum(again, back)),
+                    np.where(exactly, np.minimum(again, back), again),
+                )
                 least = 1.0 - advance + (advance - rest) / bound
                 turns = left > 1 if dims is None else self._possible(rows, known, frozenset(d))
                 share = np.where(turns, np.minimum(share, least), share)
-            found.append(share)
+                start = np.where(turns, np.minimum(start, rest), start)
+            found.append((np.where(np.isfinite(share), share, 1.0), np.where(np.isfinite(share), start, 0.0)))
         return found
+
+    def _wholly(self, touch: Touch, rows: Rows, known: Numbers, dims: frozenset[str] | None) -> Numbers:
+        """Whether the innermost loop that moves the tile can be one that replaces all of it."""
+        if dims is None:
+            wholly: Numbers = touch.plain[-1] > touch.plain[rows.whole]
+            return wholly
+        return self._possible(rows, known, dims - touch.window_dims)
 
     def _possible(self, rows: Rows, known: Numbers, dims: frozenset[str]) -> Numbers:
         """Whether the innermost loop above the rows can be over one of some dims."""
@@ -291,7 +309,8 @@ class Bounds:
         if fan_out == 1:
             return np.ones(1)
         left = self.products(frozenset(self.problem.lattice.dims) - touch.tensor.dims | touch.window_dims)
-        return np.minimum(float(fan_out), left[-1] / left[rows.whole])
+        served: Numbers = np.minimum(float(fan_out), left[-1] / left[rows.whole])
+        return served
 
     def fixed(self, rows: Rows, apart: bool = False) -> Numbers:
         """First visits of outputs at the memory just inside these arrays, and idle power where this gap decides it."""

@@ -11,7 +11,6 @@ import numpy as np
 
 from energysim.mapping.search_bounds import Bounds
 from energysim.mapping.search_orders import Exact, Nests
-from energysim.mapping.search_problem import Problem
 from energysim.mapping.search_space import Numbers, chains, chains_of
 from energysim.mapping.search_touch import Rows
 
@@ -25,9 +24,9 @@ class Limits:
 
     table: int = 80_000
     looks: int = 3_000_000
-    pairs: int = 20_000
+    pairs: int = 30_000
     partial: int = 4_000
-    nests: int = 250
+    nests: int = 3_000
 
 
 @dataclass
@@ -52,8 +51,9 @@ class Level:
     """All tiles of a level with all spatial factors above them, sorted by tile, and what lies ahead of them.
 
     `key` (kinds, rows) bounds the rows' own boundaries and `ahead`, which is the least cost of anything further out,
-    for every tile; `to_go` (kinds, tiles) is the least key of a tile by kind of the innermost loop above it. `left_pj` is
-    the least bound of tiles that a table too large had to leave out, `own_pj` that of any tile without what is ahead.
+    for every tile; `to_go` (kinds, tiles) is the least key of a tile by kind of the innermost loop above it. `left_pj`
+    is the least bound of tiles that a table too large had to leave out, `own_pj` that of any tile without what is
+    ahead.
     """
 
     rows: Rows
@@ -152,7 +152,7 @@ def join(bounds: Bounds, tables: list[Level], best: Best, limits: Limits) -> Non
     )
     for level in range(problem.levels, 0, -1):
         partial = _cut(partial, best, limits.partial)
-        partial = _outward(bounds, tables, level, partial, best, limits)
+        partial = _outward(bounds, tables, level, partial, best, limits=limits)
         if level > 1:
             partial = _spread(bounds, tables[level - 2], partial, best, limits)
     partial = _cut(partial, best, limits.nests)
@@ -169,7 +169,9 @@ def _cut(partial: Partial, best: Best, most: int) -> Partial:
     return partial.take(which)
 
 
-def _outward(bounds: Bounds, tables: list[Level], level: int, partial: Partial, best: Best, limits: Limits) -> Partial:
+def _outward(
+    bounds: Bounds, tables: list[Level], level: int, partial: Partial, best: Best, *, limits: Limits
+) -> Partial:
     """Adds the temporal loops of the memory outside `level`: every tile of it that is a multiple and can still win."""
     lattice = bounds.problem.lattice
     ahead = tables[level - 1].ahead
@@ -180,13 +182,13 @@ def _outward(bounds: Bounds, tables: list[Level], level: int, partial: Partial, 
     least = to_go.min(axis=0)
     inner = partial.key - ahead[partial.whole]
     rows = np.flatnonzero(partial.key < best.limit)
-    one, other = _pairs(bounds, inner[rows], partial.whole[rows], least, best, limits)
+    one, other = _pairs(bounds, inner[rows], partial.whole[rows], least, best=best, limits=limits)
     one = rows[one]
     still = _still(bounds, partial.take(one), level, other)
     one, other = one[still], other[still]
     now = Rows(level, partial.tiles[-1], partial.spatial[-1], partial.whole)
     if len(one) > limits.pairs:
-        chosen = _nearest(bounds, now, partial.sunk, (one, other), least, best, limits.pairs)
+        chosen = _nearest(bounds, now, partial.sunk, (one, other), least, best=best, most=limits.pairs)
         one, other = one[chosen], other[chosen]
     found, now = partial.take(one), now.take(one)
     sunk = (found.sunk[:, None, :] + bounds.edge(now, other)).min(axis=0)
@@ -197,7 +199,7 @@ def _outward(bounds: Bounds, tables: list[Level], level: int, partial: Partial, 
 
 def _still(bounds: Bounds, partial: Partial, level: int, outer: Numbers) -> Numbers:
     """Whether the loops between `level` and the tiles outside it leave a stationary tensor in place (bool per row)."""
-    good = np.ones(len(outer), dtype=bool)
+    good: Numbers = np.ones(len(outer), dtype=bool)
     problem = bounds.problem
     if problem.stationary is None or level > problem.stationary[1]:
         return good
@@ -207,14 +209,15 @@ def _still(bounds: Bounds, partial: Partial, level: int, outer: Numbers) -> Numb
     for inner in range(problem.stationary[1], level, -1):
         place = problem.levels - inner
         moved |= touch.relevant[partial.tiles[place + 1]] > touch.relevant[partial.wholes[place]]
+    good = good | ~moved
     if problem.fan_out(range(1, level)) == 1:
         now = touch.relevant[outer] > touch.relevant[partial.whole]
-        return (good | ~moved) & (~(moved | now) | (touch.reuse[outer] == touch.reuse[-1]))
-    return good | ~moved
+        good = good & (~(moved | now) | (touch.reuse[outer] == touch.reuse[-1]))
+    return good
 
 
 def _pairs(
-    bounds: Bounds, inner: Numbers, whole: Numbers, least: Numbers, best: Best, limits: Limits
+    bounds: Bounds, inner: Numbers, whole: Numbers, least: Numbers, *, best: Best, limits: Limits
 ) -> tuple[Numbers, Numbers]:
     """Pairs (row, tile outside it) that can still win: the tile is a multiple, and both bounds together are low enough.
 
@@ -259,7 +262,7 @@ def _pairs(
 
 
 def _nearest(
-    bounds: Bounds, now: Rows, sunk: Numbers, pairs: tuple[Numbers, Numbers], least: Numbers, best: Best, most: int
+    bounds: Bounds, now: Rows, sunk: Numbers, pairs: tuple[Numbers, Numbers], least: Numbers, *, best: Best, most: int
 ) -> Numbers:
     """At most about `most` of the pairs (row, tile outside it), those with the least bounds."""
     one, other = pairs
@@ -271,9 +274,16 @@ def _nearest(
     key += least[other]
     good = np.flatnonzero(key < best.limit)
     if len(good) > most:
+        # the best of all, and the best few of every row: bounds of different rows are not equally loose
         good = good[np.argsort(key[good], kind="stable")]
-        best.open_pj = min(best.open_pj, float(key[good[most]]))
-        good = np.sort(good[:most])
+        row = one[good]
+        by_row = np.argsort(row, kind="stable")
+        start = np.flatnonzero(np.diff(row[by_row], prepend=-1))
+        rank = np.empty(len(good), dtype=np.int64)
+        rank[by_row] = np.arange(len(good)) - np.repeat(start, np.diff([*start, len(good)]))
+        kept = (np.arange(len(good)) < most // 2) | (rank < max(1, most // (2 * len(start))))
+        best.open_pj = min(best.open_pj, float(key[good[~kept]].min(initial=np.inf)))
+        good = np.sort(good[kept])
     return good
 
 
@@ -293,13 +303,13 @@ def _spread(bounds: Bounds, table: Level, partial: Partial, best: Best, limits: 
     kept = key < best.limit
     one, row = one[kept], row[kept]
     found = partial.take(one)
-    rows = table.rows.take(row)
+    now = table.rows.take(row)
     return Partial(
-        found.sunk + bounds.fixed(rows),
+        found.sunk + bounds.fixed(now),
         key[kept],
         found.tiles,
-        (*found.spatial, rows.spatial),
-        (*found.wholes[:-1], rows.whole),
+        (*found.spatial, now.spatial),
+        (*found.wholes[:-1], now.whole),
     )
 
 

@@ -34,9 +34,9 @@ def orders(
     for order in permutations(inner):
         best.setdefault(tuple(_seen(order, plain, slides) for plain, slides in tensors), (*outer, *order))
     kept = []
-    for one in best:
+    for one, order in best.items():
         if not any(other != one and all(map(_as_good, other, one)) for other in best):
-            kept.append(best[one])
+            kept.append(order)
     return tuple(kept)
 
 
@@ -148,7 +148,7 @@ class Exact:
             price = b.up if j == 0 else dict(b.crossing)[self._array(crossed[j - 1]).name]
             price += b.into if j == len(crossed) else 0.0
             if price:
-                cost += price * self._arrivals(b, rows, [*above, *crossed[:j]], crossed[j:], steps, kept)
+                cost += price * self._arrivals(b, rows, [*above, *crossed[:j]], crossed[j:], steps, kept=kept)
         return cost
 
     def _window_ranks(self, b: Boundary) -> list[Rank]:
@@ -168,9 +168,6 @@ class Exact:
             if b.last:
                 total += self._outputs(b, rows)
         return total
-
-    def _array(self, place: tuple[int, int]) -> Array:
-        return self.problem.gaps[place[0]][place[1]]
 
     def _arrays(self, b: Boundary) -> tuple[list[Place], list[Place]]:
         """Arrays outside the parent of a boundary, and those it crosses; outer to inner."""
@@ -233,7 +230,8 @@ class Exact:
         steps = np.array([by_dim.get(d, 0) for d in self.problem.lattice.dims], dtype=np.int64)[places] * strides
         back = steps * (bounds - 1)
         inside = np.cumsum(back[:, ::-1], axis=1)[:, ::-1] - back
-        return np.abs(steps - inside)
+        moved: Numbers = np.abs(steps - inside)
+        return moved
 
     def _arrivals(
         self,
@@ -242,6 +240,7 @@ class Exact:
         outside: list[Place],
         within: list[Place],
         steps: Numbers,
+        *,
         kept: tuple[Numbers, list[Numbers]] | None,
     ) -> Numbers:
         """Words taken up when instances of arrays `within` share, and those of `outside` each take their own.
@@ -256,7 +255,7 @@ class Exact:
             place = self.nests.spatial[c][n][rows]
             words = words * (touch.plain if (c, n) in sharing else touch.every)[place]
         tile = self.tiles[b.child]
-        need, stay = np.ones(len(rows)), 1.0
+        need, stay = np.ones(len(rows)), np.ones(1)
         for r, rank in enumerate(self._window_ranks(b)):
             columns = []
             for d, u in rank.terms:
@@ -268,8 +267,9 @@ class Exact:
         if kept is None:
             return words * need * steps
         if not touch.window_dims:
-            return words * (steps - kept[0].sum(axis=1))
-        return words * (need * steps - (kept[0] * stay).sum(axis=1))
+            stay = np.ones(1)
+        arrived: Numbers = words * (need * steps - (kept[0] * stay).sum(axis=1))
+        return arrived
 
     def _steps(self, rows: Numbers, child: int) -> Numbers:
         steps = np.ones(len(rows))

@@ -6,9 +6,9 @@ from math import prod
 
 import numpy as np
 
+from energysim.costs.prices import unit_prices
 from energysim.errors import InputError
 from energysim.hardware.accelerator import Accelerator, Array, EnergyTable, Memory
-from energysim.costs.prices import unit_prices
 from energysim.mapping.counts import PARTIAL, UNIT
 from energysim.mapping.dataflows import Constraints, element_memories
 from energysim.mapping.nest import even

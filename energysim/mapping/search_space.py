@@ -273,7 +273,8 @@ def chains_of(
     lattice: Lattice, tiles: Numbers, spreads: tuple[Numbers, ...], allowed: tuple[Numbers, ...]
 ) -> tuple[Numbers, tuple[Numbers, ...], Numbers]:
     """As `chains`, for some tiles only."""
-    inner, whole, spatial = tiles, tiles, []
+    inner, whole = tiles, tiles
+    spatial: list[Numbers] = []
     for spread in spreads:
         factors = np.flatnonzero(spread)
         good = np.ones((len(whole), len(factors)), dtype=bool)

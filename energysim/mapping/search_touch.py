@@ -6,7 +6,6 @@ only where every instance that needs it had it before; both are sums over one ra
 
 from dataclasses import dataclass
 from functools import cache, cached_property
-from math import prod
 
 import numpy as np
 
@@ -34,9 +33,9 @@ class Rows:
 class Words:
     """Words of one outer iteration, per row: `total[j]` when only arrays j.. of the gap share.
 
-    `total[0]` is what the gap asks of the level above it, the last entry what all instances below it take up. `kept[d][j]`
-    are the largest shares of them that are old when the innermost loop advances along window dim d, when a loop further
-    out does, and when d returns to its start.
+    `total[0]` is what the gap asks of the level above it, the last entry what all instances below it take up.
+    `kept[d][j]` are the largest shares of them that are old when the innermost loop advances along window dim d, when a
+    loop further out does, and when d returns to its start.
     """
 
     total: tuple[Numbers, ...]
@@ -117,8 +116,8 @@ def _sums(first: Term, second: Term, passing: bool) -> tuple[int, ...]:
         for b in range(2, left + 1) if left > 1 else ():
             if left % b == 0:
                 home = (b - 1) * step
-                near = range(max(0, (home - reach) // shift), (home + reach) // shift + 2) if more > 1 else (0,)
-                most = max(most, max(kept(abs(j * shift - home)) for j in near))
+                near = range(min(more, max(0, (home - reach) // shift)), min(more, (home + reach) // shift + 2))
+                most = max([most, *(kept(abs(j * shift - home)) for j in near)])
         return most
 
     advance = [kept(u * size * spread) for u, size, spread, _ in (first, second)]
@@ -202,7 +201,10 @@ class Touch:
     def _window_words(self, rows: Rows, arrays: tuple[Array, ...]) -> Words:
         lattice = self.problem.lattice
         total: list[Numbers] = []
-        kept: dict[str, list[tuple[Numbers, Numbers]]] = {d: [] for d in sorted(self.window_dims & set(lattice.dims))}
+        outward = self.problem.fan_out(range(1, rows.level)) > 1
+        kept: dict[str, list[tuple[Numbers, Numbers, Numbers]]] = {
+            d: [] for d in sorted(self.window_dims & set(lattice.dims))
+        }
         for j in range(len(arrays) + 1):
             joint = [rows.spatial[n] for n, array in enumerate(arrays) if n >= j and self.shares(array)]
             alone = [rows.spatial[n] for n, array in enumerate(arrays) if not (n >= j and self.shares(array))]
@@ -223,7 +225,9 @@ class Touch:
                     again = w.again[n][place] / union
                     farther = self._spread(alone, w.axes[n]) > 0
                     first = np.where(farther, again, w.advance[n][place] / union)
-                    kept[lattice.dims[w.axes[n]]].append((first, again, w.back[n][place] / union))
+                    # returns across instances that do not share, or across arrays further out, are not tabulated
+                    back = np.where(farther | outward, 1.0, w.back[n][place] / union)
+                    kept[lattice.dims[w.axes[n]]].append((first, again, back))
             total.append(words)
         if self.strange:
             return Words(tuple(total), {d: tuple((t / t, t / t, t / t) for t in total) for d in kept})

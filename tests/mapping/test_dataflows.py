@@ -73,7 +73,7 @@ def test_row_stationary_has_the_mappings_of_the_chip(name: str) -> None:
     assert violations(DATAFLOWS["row_stationary"], layer, chip(), mapping) == ()
     rs, _, _, _, _, _, _, e, _, _, r, t = CHIP[name]
     # Elements with work: the product of the spatial bounds, but of a folded set only the e columns that exist.
-    spread = {d: 1 for d in "RPCM"}
+    spread = dict.fromkeys("RPCM", 1)
     for loop in mapping.loops:
         if loop.axis is not None:
             spread[loop.dim] *= loop.bound

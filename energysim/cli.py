@@ -143,8 +143,8 @@ def _read(options: argparse.Namespace) -> "LayerGraph":
     """The model, as it is before batch and bits."""
     from energysim.workload.read import read_model
 
-    kept = {"fold_batchnorm": not options.keep_batchnorm, "fuse_activations": not options.keep_activations}
-    return read_model(options.model, **kept)
+    folded, fused = not options.keep_batchnorm, not options.keep_activations
+    return read_model(options.model, fold_batchnorm=folded, fuse_activations=fused)
 
 
 def estimate_command(options: argparse.Namespace) -> None:

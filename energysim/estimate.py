@@ -15,7 +15,7 @@ from energysim.costs.least import least_energy_pj
 from energysim.costs.ledger import Entry, counts_by_component, energy_by_component, ledger
 from energysim.costs.prices import active_share
 from energysim.costs.result import IDLE, STATIC, Estimate, LayerEstimate, UsedPrice
-from energysim.costs.traffic import traffic
+from energysim.costs.traffic import compulsory_bits, traffic
 from energysim.errors import InputError, unknown
 from energysim.hardware.accelerator import EnergyTable
 from energysim.hardware.read import DescribedAccelerator
@@ -118,7 +118,7 @@ def estimate_layer(
         ops=layer.ops,
         full_adders=full_adders(layer),
         weight_bits=sum(t.elements(layer.dims) * t.bits for t in layer.tensors if kind(t) == "weight"),
-        compulsory_bits=layer.compulsory_bits,
+        compulsory_bits=compulsory_bits(layer, facts),
         traffic_bits={
             name: {"read": moved.read_bits, "write": moved.written_bits}
             for name, moved in traffic(layer, facts, found.counts).items()

@@ -1,26 +1,33 @@
 """The main job: layers are placed on an accelerator, what happens is counted, and counts are priced."""
 
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from hashlib import sha256
 from math import gcd
 from pathlib import Path
+from types import ModuleType
 
 from energysim import __version__
 from energysim.costs.full_adders import full_adders
 from energysim.costs.latency import latency, static_energy_pj, utilisation
+from energysim.costs.least import least_energy_pj
 from energysim.costs.ledger import Entry, counts_by_component, energy_by_component, ledger
 from energysim.costs.prices import active_share
 from energysim.costs.result import IDLE, STATIC, Estimate, LayerEstimate, UsedPrice
-from energysim.costs.traffic import traffic
-from energysim.errors import InputError
+from energysim.costs.traffic import compulsory_bits, traffic
+from energysim.errors import InputError, unknown
 from energysim.hardware.accelerator import EnergyTable
 from energysim.hardware.read import DescribedAccelerator
 from energysim.mapping.search import SearchResult, find_mapping
 from energysim.workload.graph import LayerGraph, same_work
 from energysim.workload.layer import Layer
+from energysim.workload.precision import kind
 from energysim.workload.read import read_model
 from energysim.workload.yaml_format import to_yaml
+
+ROUNDING = 1e-9
+"""Relative difference below which an energy and its lower bound are one number."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of layers done and of all layers."""
@@ -75,6 +82,24 @@ def estimate(
     )
 
 
+def explain(
+    model: LayerGraph,
+    layer: str,
+    accelerator: DescribedAccelerator,
+    *,
+    dataflow: str = "unconstrained",
+    batch: int = 1,
+    bits: int | str | Path | None = None,
+) -> tuple[Layer, LayerEstimate, tuple[Entry, ...]]:
+    """One layer of `estimate` with the ledger that its energy is the sum of; raises UnknownNameError for its name."""
+    graph = read_model(model, batch=batch, bits=bits)
+    named = {each.name: each for each in graph.layers}
+    if layer not in named:
+        raise unknown(f"layer of {graph.name}", layer, named)
+    found = find_mapping(named[layer], accelerator.accelerator, accelerator.table, dataflow=dataflow)
+    return named[layer], *estimate_layer(named[layer], accelerator, found)
+
+
 def estimate_layer(
     layer: Layer, accelerator: DescribedAccelerator, found: SearchResult
 ) -> tuple[LayerEstimate, tuple[Entry, ...]]:
@@ -92,8 +117,8 @@ def estimate_layer(
         macs=layer.macs,
         ops=layer.ops,
         full_adders=full_adders(layer),
-        weight_bits=sum(t.elements(layer.dims) * t.bits for t in layer.tensors if t.role == "weight"),
-        compulsory_bits=layer.compulsory_bits,
+        weight_bits=sum(t.elements(layer.dims) * t.bits for t in layer.tensors if kind(t) == "weight"),
+        compulsory_bits=compulsory_bits(layer, facts),
         traffic_bits={
             name: {"read": moved.read_bits, "write": moved.written_bits}
             for name, moved in traffic(layer, facts, found.counts).items()
@@ -110,8 +135,15 @@ def estimate_layer(
         counts=counts_by_component(entries),
         mapping=found.mapping,
     )
-    # The search adds in another order: its bound may exceed the exactly rounded energy in the last digit.
-    return replace(row, lower_bound_pj=min(row.lower_bound_pj, row.energy_pj)), entries
+    # The search prices static energy at the pace of the compute units, and adds in another order.
+    bound = max(found.lower_bound_pj, least_energy_pj(layer, facts, table))
+    proven = bound >= row.energy_pj * (1.0 - ROUNDING)
+    return replace(row, optimal=proven, lower_bound_pj=row.energy_pj if proven else _stable(bound)), entries
+
+
+def _stable(bound_pj: float) -> float:
+    """A bound a little lower, in nine digits: the last ones depend on how numpy adds, and answers must not."""
+    return float(f"{bound_pj * (1.0 - ROUNDING):.9g}")
 
 
 def used_prices(table: EnergyTable, entries: Iterable[Entry]) -> tuple[UsedPrice, ...]:
@@ -129,24 +161,38 @@ def used_prices(table: EnergyTable, entries: Iterable[Entry]) -> tuple[UsedPrice
 def refuse_defaults(result: Estimate) -> None:
     """Raise InputError, a line for each price, when an estimate paid default prices."""
     if result.default_prices:
-        raise InputError("\n".join(_defaults(result.default_prices)))
+        lines = (line.replace("default price:", "default price refused:") for line in _defaults(result.default_prices))
+        raise InputError("\n".join(lines))
 
 
 def _defaults(prices: Iterable[UsedPrice]) -> tuple[str, ...]:
-    found: dict[tuple[str, str, str], None] = {}
+    """One line for each thing that default prices were taken from."""
+    found: dict[str, dict[str, None]] = {}
     for price in prices:
         if price.tier == "default":
-            found[price.component, price.action, price.source] = None
-    return tuple(f"default price: {part}.{action} ({source or 'no source'})" for part, action, source in found)
+            found.setdefault(price.source, {})[f"{price.component}.{price.action}"] = None
+    return tuple(f"default price: {', '.join(paid)} ({source or 'no source'})" for source, paid in found.items())
 
 
 def _wide_operands(graph: LayerGraph, accelerator: DescribedAccelerator) -> tuple[str, ...]:
     """Operands that the compute unit does not take in one piece are counted as if it did: say so."""
     unit = accelerator.accelerator.compute
-    wide = [y for y in graph.layers if unit.bits and max(t.bits for t in y.tensors if t.role != "output") > unit.bits]
+    if unit.bits is None:
+        return ()
+    wide = [y.name for y in graph.layers if any(t.bits > unit.bits for t in y.tensors if t.role != "output")]
     if not wide:
         return ()
+    more = f" and {len(wide) - 1} more layers" if len(wide) > 1 else ""
     return (
-        f"{len(wide)} layers have operands wider than the {unit.bits} bits that '{unit.name}' takes, the first "
-        f"is '{wide[0].name}'; they are priced as one operation",
+        f"'{wide[0]}'{more}: operands are wider than the {unit.bits} bits that '{unit.name}' takes; "
+        "each is priced as one operation",
     )
+
+
+class _CallableModule(ModuleType):
+    """Importing this module puts it in the place of `energysim.estimate`, the function: both can be called."""
+
+    __call__ = staticmethod(estimate)
+
+
+sys.modules[__name__].__class__ = _CallableModule

@@ -317,7 +317,9 @@ class Record:
     def _refuse_unknown(self, given: Mapping[str, Node], problems: Problems) -> str:
         """Note every unknown field; returns the hints given, so that a misspelt field is not also called missing."""
         hints = ""
-        for name in given.keys() - self.fields.keys():
+        for name in given:
+            if name in self.fields:
+                continue
             hint = "" if problems.full else nearest(name[:100], self.fields)
             hint = hint or f"; known: {', '.join(self.fields)}"
             problems.add(given[name], f"unknown {self.title} field '{shown(name)}'{hint}")

@@ -20,7 +20,9 @@ from models.export import FOLDER, defined, exported
 # alexnet: 60,954,656 weights + 10,568 biases; MACs: below
 # resnet18, resnet50, vgg16, mobilenet_v2, squeezenet1_0, squeezenet1_1: parameters as in PyTorch's model zoo
 # mobilenet_v1: 569 M MACs and 4.2 M parameters in its Table 8; squeezenet1_0: 1.72 G operations, 2 a MAC, as released
-# wide_resnet16_4: 2,747,530 (Deep k-Means) + BatchNorm 2*(16+64 + 64+64 + 64+128 + 128+128 + 128+256 + 256+256 + 256)
+# wide_resnet16_4: 2,747,530 (Deep k-Means) + BatchNorm 2*(16+64 + 64+64 + 64+128 + 128+128 + 128+256 + 256+256 + 256);
+#   32*32*(432 + 9216 + 3*36864 + 1024) + 16*16*(73728 + 3*147456 + 8192) + 8*8*(294912 + 3*589824 + 32768) + 2560
+# vgg16, resnet18, mobilenet_v1, mobilenet_v2, efficientnet_lite0: also from the papers' tables, below
 PUBLISHED = {
     "alexnet": (60_965_224, 724_406_816),
     "efficientnet_lite0": (4_652_008, 385_187_552),
@@ -75,6 +77,80 @@ def test_alexnet_has_the_weights_and_macs_of_the_grouped_network() -> None:
     }
     assert {layer.name: layer.macs for layer in graph.layers if layer.unit == "mac"} == by_hand
     assert [layer.name for layer in graph.layers][:4] == ["conv1", "norm1", "pool1", "conv2"]
+
+
+def work(inputs: int, outputs: int, kernel: int, size: int, groups: int = 1) -> tuple[int, int]:
+    """Parameters (two per channel of BatchNorm) and MACs of a convolution without bias to `size` x `size`."""
+    weights = inputs // groups * outputs * kernel * kernel
+    return weights + 2 * outputs, weights * size * size
+
+
+def classifier(inputs: int) -> tuple[int, int]:
+    """Parameters and MACs of a linear layer with bias to 1000 classes."""
+    return inputs * 1000 + 1000, inputs * 1000
+
+
+def residuals(stages: str, head: int) -> list[tuple[int, int]]:
+    """Work of a MobileNet v2: stages "expansion channels repeats stride kernel", from 112 x 112 pixels on."""
+    found, inputs, size = [work(3, 32, 3, 112)], 32, 112
+    for stage in stages.split("/"):
+        expansion, outputs, repeats, stride, kernel = map(int, stage.split())
+        for place in range(repeats):
+            wide = inputs * expansion
+            found += [work(inputs, wide, 1, size)] if expansion > 1 else []
+            size //= stride if place == 0 else 1
+            found += [work(wide, wide, kernel, size, wide), work(wide, outputs, 1, size)]
+            inputs = outputs
+    return [*found, work(inputs, head, 1, size), classifier(head)]
+
+
+def separable() -> list[tuple[int, int]]:
+    """MobileNet v1, Table 1: each row is input channels, output channels, size before, size after."""
+    rows = [(32, 64, 112, 112), (64, 128, 112, 56), (128, 128, 56, 56), (128, 256, 56, 28), (256, 256, 28, 28)]
+    rows += [(256, 512, 28, 14), *[(512, 512, 14, 14)] * 5, (512, 1024, 14, 7), (1024, 1024, 7, 7)]
+    pairs = [pair for c, m, _, size in rows for pair in (work(c, c, 3, size, c), work(c, m, 1, size))]
+    return [work(3, 32, 3, 112), *pairs, classifier(1024)]
+
+
+def plain_residuals() -> list[tuple[int, int]]:
+    """ResNet18: a stem, then per stage four 3x3 convolutions and, from the second on, a projection."""
+    found = [work(3, 64, 7, 112), *[work(64, 64, 3, 56)] * 4]
+    for width, size in ((128, 28), (256, 14), (512, 7)):
+        found += [
+            work(width // 2, width, 3, size),
+            *[work(width, width, 3, size)] * 3,
+            work(width // 2, width, 1, size),
+        ]
+    return [*found, classifier(512)]
+
+
+def thirteen() -> list[tuple[int, int]]:
+    """VGG16, configuration D: no BatchNorm, one bias per channel."""
+    rows = [(3, 64, 224), (64, 64, 224), (64, 128, 112), (128, 128, 112), (128, 256, 56), *[(256, 256, 56)] * 2]
+    rows += [(256, 512, 28), *[(512, 512, 28)] * 2, *[(512, 512, 14)] * 3]
+    convolutions = [(9 * c * m + m, 9 * c * m * size * size) for c, m, size in rows]
+    return [*convolutions, (25088 * 4096 + 4096, 25088 * 4096), (4096 * 4096 + 4096, 4096 * 4096), classifier(4096)]
+
+
+V2 = "1 16 1 1 3/6 24 2 2 3/6 32 3 2 3/6 64 4 2 3/6 96 3 1 3/6 160 3 2 3/6 320 1 1 3"
+LITE0 = "1 16 1 1 3/6 24 2 2 3/6 40 2 2 5/6 80 3 2 3/6 112 3 1 5/6 192 4 2 5/6 320 1 1 3"
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("vgg16", thirteen()),
+        ("resnet18", plain_residuals()),
+        ("mobilenet_v1", separable()),
+        ("mobilenet_v2", residuals(V2, 1280)),
+        ("efficientnet_lite0", residuals(LITE0, 1280)),
+    ],
+)
+def test_size_follows_from_the_table_in_the_paper(name: str, layers: list[tuple[int, int]]) -> None:
+    assert (sum(p for p, _ in layers), sum(m for _, m in layers)) == PUBLISHED[name]
+    graph = read_model(name)
+    trained = [(layer.parameters, layer.macs) for layer in graph.layers if layer.unit == "mac"]
+    assert Counter(trained) == Counter(layers)
 
 
 def test_wide_resnet_has_the_convolutions_of_deep_k_means_in_their_order() -> None:

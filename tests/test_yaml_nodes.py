@@ -249,3 +249,18 @@ def test_a_quarter_mebibyte_of_one_thing_ends_quickly(piece: str) -> None:
     start = time.perf_counter()
     assert "\n" not in outcome_of(piece.encode() * (MAXIMUM_BYTES // 4 // len(piece)))
     assert time.perf_counter() - start < 12
+
+
+@pytest.mark.skipif(LIBYAML is None, reason="only libyaml is this fast")
+def test_a_network_of_a_hundred_layers_loads_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yaml, "CSafeLoader", LIBYAML, raising=False)
+    dims = dict(zip("NGMCPQRS", (1, 1, 64, 64, 56, 56, 3, 3), strict=True))
+    tensor = {"role": "weight", "ranks": ["M", "C", "R", "S"], "bits": 8, "density": 0.5}
+    layer = {"op": "convolution", "dims": dims, "tensors": [tensor] * 3, "parameters": 36864, "fused": ["relu"]}
+    text = dump({"layers": [{"name": f"layer_{i}"} | layer for i in range(100)]})
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        parse(text, "f.yaml")
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.06

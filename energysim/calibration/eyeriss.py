@@ -16,18 +16,20 @@ def read_reference(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(line for line in file if not line.startswith("#")))
 
 
-def published_mappings(batch: int = 4) -> Iterator[tuple[str, Layer, Mapping]]:
+def published_mappings(batch: int = 4, element: str = "spad") -> Iterator[tuple[str, Layer, Mapping]]:
     """Name, layer and mapping of the five AlexNet convolutions, for 16-bit words: JSSC 2017, table III.
+
+    `element` names the memory of a processing element; all else is named as in the accelerator `eyeriss`.
 
     The letters are the table's: m output channels and n images in the global buffer; p filters and q channels
     interleaved in each PE; e output rows by R kernel rows form a PE set, of which t share inputs and r share outputs.
     """
     for row in read_reference("eyeriss_alexnet_mapping"):
         name = row.pop("layer")
-        yield name, *_published(name.lower(), {key: int(value) for key, value in row.items()}, batch)
+        yield name, *_published(name.lower(), {key: int(value) for key, value in row.items()}, batch, element)
 
 
-def _published(name: str, x: dict[str, int], batch: int) -> tuple[Layer, Mapping]:
+def _published(name: str, x: dict[str, int], batch: int, element: str) -> tuple[Layer, Mapping]:
     side, kernel = x["e_f"], x["r_s"]
     groups = 2 if name in ("conv2", "conv4", "conv5") else 1
     filters = x["m_total"] // groups
@@ -50,8 +52,8 @@ def _published(name: str, x: dict[str, int], batch: int) -> tuple[Layer, Mapping
     beside = min(x["t"], 14 // across)
     down = [Loop("P", folds, "pe.y"), Loop("M", x["t"] // beside, "pe.y"), Loop("C", x["r"], "pe.y")]
     array = [Loop("M", beside, "pe.x"), *down, Loop("R", kernel, "pe.y"), Loop("P", across, "pe.x")]
-    spad = [Loop("C", x["q"]), Loop("S", kernel), Loop("M", x["p"])]
+    inside = [Loop("C", x["q"]), Loop("S", kernel), Loop("M", x["p"])]
     nest: list[Loop | Storage] = [Storage("dram", t.name) for t in layer.tensors]
     nest += [*dram, Storage("global_buffer", "input"), Storage("global_buffer", "output"), *buffer, *array]
-    nest += [*(Storage("spad", t.name) for t in layer.tensors), *spad]
+    nest += [*(Storage(element, t.name) for t in layer.tensors), *inside]
     return layer, Mapping(tuple(item for item in nest if isinstance(item, Storage) or item.bound > 1))

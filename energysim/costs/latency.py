@@ -30,7 +30,7 @@ def latency(layer: Layer, accelerator: Accelerator, mapping: Mapping, counts: Co
     per_step = layer.ops_per_point if layer.unit == "op" else 1
     cycles = {accelerator.compute.name: float(counts.steps * per_step)}
     for memory in accelerator.memories:
-        cycles[memory.name] = _port_cycles(memory, moved[memory.name]) / used_instances(accelerator, mapping, memory)
+        cycles[memory.name] = port_cycles(memory, moved[memory.name]) / used_instances(accelerator, mapping, memory)
     bound_by = max(cycles, key=lambda name: cycles[name])
     whole = ceil(cycles[bound_by])
     return Latency(whole, whole / accelerator.clock_hz, bound_by, cycles)
@@ -57,7 +57,7 @@ def static_energy_pj(table: EnergyTable, seconds: float) -> float:
     return table.idle_power_w * seconds * 1e12
 
 
-def _port_cycles(memory: Memory, moved: Traffic) -> float:
+def port_cycles(memory: Memory, moved: Traffic) -> float:
     """Cycles if one instance moved everything: a shared port takes reading and writing in turn."""
     reading = moved.read_bits / memory.read_bits_per_cycle if memory.read_bits_per_cycle else 0.0
     writing = moved.written_bits / memory.write_bits_per_cycle if memory.write_bits_per_cycle else 0.0

@@ -14,13 +14,18 @@ PRICED_AS = {"read": "read", "drain": "read", "write": "write", "fill": "write"}
 
 
 def bits_moved(layer: Layer, accelerator: Accelerator, component: str, tensor_name: str) -> float:
-    """Expected bits that one element of a tensor occupies on the wires of a component."""
+    """Expected bits that one element of a tensor occupies on the wires of a component.
+
+    A memory's own coding comes first; in the outermost memory a tensor otherwise rests in its own encoding.
+    """
     name = layer.output.name if tensor_name == PARTIAL else tensor_name
     tensor = next(t for t in layer.tensors if t.name == name)
     if tensor_name == PARTIAL:
         return float(tensor.partial_bits or tensor.bits)
     coding = next((m.codings.get(tensor.role) for m in accelerator.memories if m.name == component), None)
-    return ENCODINGS[coding or "dense"](tensor.bits, tensor.density)
+    if coding is None:
+        coding = tensor.encoding if component == accelerator.memories[0].name else "dense"
+    return ENCODINGS[coding](tensor.bits, tensor.density)
 
 
 def active_share(layer: Layer, accelerator: Accelerator) -> float:

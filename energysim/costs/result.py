@@ -46,9 +46,9 @@ class LayerEstimate:
     """One layer's energy, time and counts under its mapping.
 
     `energy_by_component_pj`: component to role to pJ, static energy as "idle" to "static". `counts`: component to
-    action to role to elements or operations. No mapping searched takes less than `lower_bound_pj` (static energy at
-    the pace of the compute units). `utilisation` is the share of compute units at work in a step. `compulsory_bits`
-    counts each tensor once; `traffic_bits` what each memory really reads and writes. `active_share` is the share of
+    action to role to elements or operations. No mapping of the dataflow takes less than `lower_bound_pj`; `optimal`:
+    the energy is that bound. `utilisation` is the share of compute units at work in a step. `compulsory_bits` counts
+    each tensor once; `traffic_bits` what each memory really reads and writes. `active_share` is the share of
     operations that zeros do not suppress.
     """
 
@@ -206,9 +206,8 @@ class Estimate:
         """One CSV row per layer; a cell is empty where a layer has no such number."""
         rows = [{"model": self.model, "accelerator": self.accelerator, "batch": self.batch} for _ in self.layers]
         flat = [row | layer.to_row() for row, layer in zip(rows, self.layers, strict=True)]
-        columns = dict.fromkeys(column for row in flat for column in row)
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+        writer = csv.DictWriter(text, _columns(flat), lineterminator="\n")
         writer.writeheader()
         writer.writerows(flat)
         return text.getvalue()
@@ -217,7 +216,8 @@ class Estimate:
         """One row per layer, the columns of the CSV; energies and counts that a layer does not have are 0."""
         import pandas
 
-        frame = pandas.DataFrame([layer.to_row() for layer in self.layers])
+        rows = [layer.to_row() for layer in self.layers]
+        frame = pandas.DataFrame(rows, columns=_columns(rows))
         numbers = [column for column in frame.columns if column.split(".")[0] in NESTED]
         whole = [column for column in numbers if column.split(".")[0] in ("dims", "counts")]
         frame[numbers] = frame[numbers].fillna(0)
@@ -257,6 +257,13 @@ def _plain_mapping(mapping: Mapping) -> list[dict[str, Any]]:
 
 def _read_mapping(items: Iterable[Map[str, Any]]) -> Mapping:
     return Mapping(tuple(Storage(**item) if "memory" in item else Loop(**item) for item in items))
+
+
+def _columns(rows: Sequence[Map[str, Any]]) -> list[str]:
+    """All columns of some rows: fields in their order, the nested ones of a field together and sorted."""
+    found = dict.fromkeys(column for row in rows for column in row)
+    order = list(dict.fromkeys(column.split(".")[0] for column in found))
+    return sorted(found, key=lambda column: (order.index(column.split(".")[0]), column))
 
 
 def _leaves(value: Map[str, Any], depth: int) -> list[tuple[str, Any]]:

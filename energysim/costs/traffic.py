@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping as Map
 from dataclasses import dataclass
-from math import fsum
+from math import floor, fsum
 
 from energysim.costs.prices import PRICED_AS, bits_moved
 from energysim.hardware.accelerator import Accelerator
@@ -34,3 +34,11 @@ def traffic(layer: Layer, accelerator: Accelerator, counts: Counts) -> Map[str, 
         memory.name: Traffic(fsum(moved.get((memory.name, "read"), ())), fsum(moved.get((memory.name, "write"), ())))
         for memory in accelerator.memories
     }
+
+
+def compulsory_bits(layer: Layer, accelerator: Accelerator) -> int:
+    """The least that any mapping moves at the outermost memory: every element once, as coded there, rounded down."""
+    outermost = accelerator.memories[0].name
+    return floor(
+        fsum(t.elements(layer.dims) * bits_moved(layer, accelerator, outermost, t.name) for t in layer.tensors)
+    )

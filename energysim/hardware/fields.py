@@ -24,7 +24,7 @@ DIMS = ("N", "G", "M", "C", "P", "Q", "R", "S")
 CODINGS = ("dense", "run_length")
 
 UNLIMITED = "unlimited"
-ANY_WIDTH = "any"
+ANY = "any"
 
 _ROLE = Text(choices=ROLES)
 _ROLES = ListOf(_ROLE, unique=True)
@@ -33,10 +33,10 @@ _UP_TO = Either((_POSITIVE, Text(choices=(UNLIMITED,))))
 
 _SOURCE = Field(Text(), "who says so: a key of 'sources', or the citation itself")
 _TIER = Field(Text(choices=TIERS), "how far the number can be trusted, best first")
-_PJ = Field(_POSITIVE, "energy in picojoules")
+_PJ = Field(Number(), "energy in picojoules; 0 must be meant, and have its source, like any other")
 OPERATION = Record("price", {"pj": _PJ, "source": _SOURCE, "tier": _TIER})
 _PER_BITS = Field(
-    Either((Integer(1), Text(choices=(ANY_WIDTH,)))),
+    Either((Integer(1), Text(choices=(ANY,)))),
     "the price is for so many bits; 'any': for one element, however wide",
 )
 ACCESS = Record("price", {"pj": _PJ, "per_bits": _PER_BITS, "source": _SOURCE, "tier": _TIER})
@@ -89,7 +89,7 @@ _AXIS = Record(
     {
         "size": Field(Integer(1, 1 << 20), "instances in this direction"),
         "dims": Field(
-            Either((ListOf(Text(choices=DIMS), unique=True), Text(choices=(ANY_WIDTH,)))), "dims spread on it", "any"
+            Either((ListOf(Text(choices=DIMS), unique=True), Text(choices=(ANY,)))), "dims spread on it", ANY
         ),
     },
 )
@@ -139,15 +139,26 @@ ACCELERATOR = Record(
 
 def accelerator_schema() -> dict[str, Any]:
     """The draft-07 JSON Schema of an accelerator file, for editors; prices are required unless defaults are allowed."""
-    schema = json_schema(ACCELERATOR, "energysim accelerator")
-    priced = {}
-    for kind, actions in REQUIRED_ACTIONS.items():
-        # A memory may price every role by itself instead; which roles that takes is for the reader to say.
-        general: dict[str, Any] = {"required": list(actions)}
-        energy = {"anyOf": [general, {"required": ["by_role"]}]} if kind == "memory" else general
-        priced[kind] = {"required": ["energy"], "properties": {"energy": energy}}
-    level = {"if": {"required": ["memory"]}, "then": priced["memory"], "else": priced["array"]}
-    return schema | {
+    level = {"if": {"required": ["memory"]}, "then": _priced_memory(), "else": _priced("array")}
+    return json_schema(ACCELERATOR, "energysim accelerator") | {
         "if": {"properties": {"defaults": {"const": "allowed"}}, "required": ["defaults"]},
-        "else": {"properties": {"levels": {"items": level}, "compute": priced["compute"]}},
+        "else": {"properties": {"levels": {"items": level}, "compute": _priced("compute")}},
     }
+
+
+def _priced(kind: str) -> dict[str, Any]:
+    """That every action of an array or of the compute unit has its price."""
+    return {"required": ["energy"], "properties": {"energy": {"required": list(REQUIRED_ACTIONS[kind])}}}
+
+
+def _priced_memory() -> dict[str, Any]:
+    """That every role a memory keeps has a price for each action: its own or the general one."""
+    rules = []
+    for role in ROLES:
+        for action in REQUIRED_ACTIONS["memory"]:
+            of_role = {"required": [role], "properties": {role: {"required": [action]}}}
+            own = {"required": ["by_role"], "properties": {"by_role": of_role}}
+            energy = {"anyOf": [{"required": [action]}, own]}
+            kept = {"properties": {"keeps": {"contains": {"const": role}}}}
+            rules.append({"if": kept, "then": {"required": ["energy"], "properties": {"energy": energy}}})
+    return {"allOf": rules}

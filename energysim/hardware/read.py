@@ -21,7 +21,7 @@ from energysim.hardware.accelerator import (
     level_names,
 )
 from energysim.hardware.defaults import default_price
-from energysim.hardware.fields import ACCELERATOR, ACTIONS, ANY_WIDTH, REQUIRED_ACTIONS, ROLES, UNLIMITED
+from energysim.hardware.fields import ACCELERATOR, ACTIONS, ANY, REQUIRED_ACTIONS, ROLES, UNLIMITED
 from energysim.packaged import packaged
 from energysim.yaml_fields import NAME, Fields, read_fields
 from energysim.yaml_nodes import Node, Problems, dump, load, shown
@@ -74,7 +74,6 @@ def parse_accelerator(node: Node, name: str) -> DescribedAccelerator:
     fields = read_fields(node, ACCELERATOR)
     problems = Problems(node.file)
     _check_levels(fields, problems)
-    problems.check()
     accelerator = Accelerator(
         name=fields["name"] or shown(name),
         source=fields["source"],
@@ -114,7 +113,7 @@ def _limit(value: float | str) -> Any:
 
 def _array(fields: Fields) -> Array:
     axes = (
-        Axis(name, axis["size"], None if axis["dims"] == ANY_WIDTH else frozenset(axis["dims"]))
+        Axis(name, axis["size"], None if axis["dims"] == ANY else frozenset(axis["dims"]))
         for name, axis in fields["axes"].items()
     )
     roles = frozenset(fields["multicast"]), frozenset(fields["forwarding"])
@@ -186,14 +185,14 @@ def _prices(fields: Fields, accelerator: Accelerator, problems: Problems) -> Pri
                 problems.add(where, f"{what}; give it, or say 'defaults: allowed'")
             elif fields["technology_nm"] is None:
                 problems.add(where, f"a default energy for '{action}' of '{component.name}' needs 'technology_nm'")
-            else:
+            elif not problems.found:
                 prices[component.name, action, "*"] = default_price(accelerator, component, action)
     return prices
 
 
 def _price(fields: Fields, sources: Mapping[str, str], problems: Problems) -> Price:
-    width = fields.get("per_bits", ANY_WIDTH)
-    return Price(fields["pj"], _cited(fields, sources, problems), fields["tier"], None if width == ANY_WIDTH else width)
+    width = fields.get("per_bits", ANY)
+    return Price(fields["pj"], _cited(fields, sources, problems), fields["tier"], None if width == ANY else width)
 
 
 def _cited(fields: Fields, sources: Mapping[str, str], problems: Problems) -> str:
@@ -266,8 +265,7 @@ def _said_of_memory(memory: Memory) -> dict[str, Any]:
 
 def _said_of_array(array: Array) -> dict[str, Any]:
     axes = {
-        axis.name: {"size": axis.size, "dims": ANY_WIDTH if axis.dims is None else sorted(axis.dims)}
-        for axis in array.axes
+        axis.name: {"size": axis.size, "dims": ANY if axis.dims is None else sorted(axis.dims)} for axis in array.axes
     }
     roles = {"multicast": _in_order(array.multicast), "forwarding": _in_order(array.forwarding)}
     return {"array": array.name, "axes": axes, **roles, "reduction": array.reduction}
@@ -283,7 +281,7 @@ def _in_order(roles: frozenset[str]) -> list[str]:
 
 def _said_of_prices(table: EnergyTable, component: str, keys: Mapping[str, str], *, per_access: bool) -> dict[str, Any]:
     def said(price: Price) -> dict[str, Any]:
-        width = {"per_bits": price.width_bits or ANY_WIDTH} if per_access else {}
+        width = {"per_bits": price.width_bits or ANY} if per_access else {}
         return {"pj": price.pj, **width, "source": keys[price.source], "tier": price.tier}
 
     def of(role: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,9 +1,11 @@
 """From a PyTorch module to a layer graph, through `torch.export`: the module's code runs once on fake tensors."""
 
+import io
 import logging
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +31,13 @@ def from_torch(
     Parameters are counted as torch counts them, each once, those of a folded BatchNorm in the layer it is folded
     into. An unknown operation is costed as its traffic, with a warning. Raises ModelReadError where export fails.
     """
+    name = clean_name(name)
     program = _export(module, example_inputs, name)
     reader = GraphReader(module, program, fold_batchnorm, fuse_activations)
-    reader.read()
+    try:
+        reader.read()
+    except ModelReadError as error:
+        raise ModelReadError(f"model '{name}': {error}") from None
     edges = tuple(Edge(source, target, n) for (source, target), n in reader.edges.items())
     if not reader.layers:
         raise ModelReadError(f"model '{name}': no operation computes anything from the example inputs")
@@ -42,6 +48,9 @@ def _attention(query: Any, key: Any, value: Any, *_: Any, scale: float | None = 
     """What a fused attention does, as the two products and the softmax it consists of (the mask is free)."""
     import torch
 
+    if key.shape[-3:-2] != query.shape[-3:-2]:  # several query heads to one of key and value
+        heads = (query.shape[-3] // key.shape[-3], *key.shape[-2:])
+        key, value = (x.unsqueeze(-3).expand(*x.shape[:-2], *heads).flatten(-4, -3) for x in (key, value))
     factor = query.shape[-1] ** -0.5 if scale is None else scale
     return torch.softmax(torch.matmul(query * factor, key.transpose(-2, -1)), -1) @ value
 
@@ -56,7 +65,7 @@ def _export(module: "torch.nn.Module", example_inputs: Sequence[Any], name: str)
     logged = logging.root.manager.disable
     logging.disable(logging.CRITICAL)  # torch logs whole tracebacks of what it raises, and warns of its own insides
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):  # torch prints the graph it gave up on
             warnings.simplefilter("ignore")
             program = torch.export.export(module.eval(), inputs, strict=False)
             if not all_known(program):
@@ -85,7 +94,7 @@ def _reason(error: Exception) -> str:
     if "DataDependent" in kind or "data-dependent" in str(error):
         return (
             f"cannot be exported, its path depends on the values of a tensor{where}; "
-            "use torch.where or torch.cond there, or move the decision out of forward()"
+            "use torch.where there, or move the decision out of forward()"
         )
     said = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
     return (

@@ -6,7 +6,6 @@ from functools import partial
 from math import gcd, prod
 from types import MappingProxyType
 
-from energysim.errors import InputError
 from energysim.workload.layer import DIMS, Layer, Rank, Tensor, convolution
 
 Shape = tuple[int, ...]
@@ -106,6 +105,16 @@ def matmul(name: str, dims: Mapping[str, int], first: str = "NGPC", second: str 
     return Layer(name, "matmul", every_dim(dims), tensors)
 
 
+def embedding(name: str, *, n: int, m: int) -> Layer:
+    """A table looked up at `n` indices: one row of `m` numbers is read and written for each, the rest stays unread."""
+    tensors = (
+        Tensor("weight", "weight", ranks("NM")),
+        Tensor("input", "input", ranks("N")),
+        Tensor("output", "output", ranks("NMPQ")),
+    )
+    return Layer(name, "embedding", every_dim({"N": n, "M": m}), tensors, "op")
+
+
 def elementwise(name: str, op: str, result: Shape, operands: Sequence[Operand], ops_per_point: int = 1) -> Layer | None:
     """One operation per element of the result, operands broadcast; None where shapes cannot be read that way."""
     if len(result) >= len(ELEMENTWISE_DIMS):
@@ -128,25 +137,24 @@ def elementwise(name: str, op: str, result: Shape, operands: Sequence[Operand], 
 def traffic(name: str, op: str, results: Sequence[Shape], operands: Sequence[Operand]) -> Layer:
     """An operation of which only the traffic is known: each operand read once, each result written once.
 
-    Dim M is the greatest common divisor of all element counts; what a tensor has beyond it is a dim of its own.
+    All computed operands are one tensor here, all constant ones another. Dim M is the greatest common divisor of the
+    element counts, what a tensor has beyond it is a dim of its own; so operations are exact only for equal counts.
     """
-    counts = [operand.elements for operand in operands]
-    written = sum(prod(shape) for shape in results)
-    shared = gcd(written, *counts)
-    free = [dim for dim in DIMS if dim not in "NM"]
-    dims, letters = {"M": shared}, dict[int, str]({1: ""})
-    for rest in (written // shared, *(count // shared for count in counts)):
-        if rest not in letters:
-            if not free:
-                raise InputError(f"layer '{name}': '{op}' reads more tensors of different sizes than can be described")
-            letters[rest] = free.pop()
-            dims[letters[rest]] = rest
-    tensors = [
-        Tensor(label, "weight" if operand.constant else "input", ranks("NM" + letters[count // shared]))
-        for (label, operand), count in zip(_labelled(operands), counts, strict=True)
-    ]
-    output = Tensor("output", "output", ranks("NM" + letters[written // shared]))
-    return Layer(name, op, every_dim(dims), (*tensors, output), "op")
+    counts = {
+        "weight": sum(operand.elements for operand in operands if operand.constant),
+        "input": sum(operand.elements for operand in operands if not operand.constant),
+        "output": sum(map(prod, results)),
+    }
+    shared = gcd(*counts.values())
+    letters, free = {1: ""}, iter("SRQ")
+    tensors = []
+    for role, count in counts.items():
+        if count:
+            rest = count // shared
+            letters[rest] = letters[rest] if rest in letters else next(free)
+            tensors.append(Tensor(role, role, ranks("NM" + letters[rest])))
+    dims = {"M": shared} | {letter: rest for rest, letter in letters.items() if letter}
+    return Layer(name, op, every_dim(dims), tuple(tensors), "op")
 
 
 def reduction(name: str, op: str, shape: Shape, axes: Sequence[int]) -> Layer | None:
@@ -205,6 +213,7 @@ TEMPLATES: Mapping[str, Template] = MappingProxyType(
         "average_pool": pooling,
         "local_response_norm": lambda name, op, dims, stride, dilation: local_response_norm(name, dims),
         "batch_norm": lambda name, op, dims, stride, dilation: batch_norm(name, dims),
+        "embedding": lambda name, op, dims, stride, dilation: embedding(name, n=dims.get("N", 1), m=dims.get("M", 1)),
         **dict.fromkeys(("add", "sub", "mul", "div", "maximum", "minimum"), _pair),
     }
 )

@@ -4,6 +4,7 @@ import importlib
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,45 +26,74 @@ def read_model(
     bits: int | str | Path | None = None,
     example_inputs: Sequence[Any] | None = None,
     name: str | None = None,
+    fold_batchnorm: bool = True,
+    fuse_activations: bool = True,
 ) -> LayerGraph:
     """The layer graph of a model, `batch` times as large in N, at given bits (see `with_precision`).
+
+    BatchNorm is folded and activations are fused into the layer before them unless told otherwise (torch modules only).
 
     `reference` is the name of a packaged network, a model file, "package.module:function" (which returns a LayerGraph,
     or a torch module and its example inputs), a torch module (with `example_inputs`), or a LayerGraph.
     Raises InputError (UnknownNameError, ModelReadError) when it cannot be read.
     """
-    graph = _read(reference, example_inputs, name).with_batch(batch)
+    graph = _read(reference, Options(example_inputs, name, fold_batchnorm, fuse_activations)).with_batch(batch)
     return graph if bits is None else with_precision(graph, bits)
 
 
-def _read(reference: Any, example_inputs: Sequence[Any] | None, name: str | None) -> LayerGraph:
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a torch module is to be read; a layer graph has been read already."""
+
+    example_inputs: Sequence[Any] | None = None
+    name: str | None = None
+    fold_batchnorm: bool = True
+    fuse_activations: bool = True
+
+    def of_graph(self, graph: LayerGraph) -> LayerGraph:
+        """The graph itself; raises InputError where it would have to be taken apart again."""
+        if not (self.fold_batchnorm and self.fuse_activations):
+            raise InputError(
+                f"model '{graph.name}': is a layer graph, in which BatchNorm is folded and activations are fused "
+                "already; give the torch module as package.module:function"
+            )
+        return graph
+
+
+def _read(reference: Any, options: Options) -> LayerGraph:
     if isinstance(reference, LayerGraph):
-        return reference
+        return options.of_graph(reference)
     if isinstance(reference, Path):
-        return _from_file(reference)
+        return options.of_graph(_from_file(reference))
     if isinstance(reference, str):
         networks = packaged("models")
         if reference in networks:
-            return from_yaml(networks[reference])
+            return options.of_graph(from_yaml(networks[reference]))
         if re.fullmatch(r"\w+(\.\w+)*:\w+", reference):
-            return _from_function(reference, name)
+            return _from_function(reference, options)
         if Path(reference).suffix in READERS or Path(reference).exists() or "/" in reference:
-            return _from_file(Path(reference))
+            return options.of_graph(_from_file(Path(reference)))
         raise unknown("model", clean_name(reference), networks)
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(reference, torch.nn.Module):
         raise ModelReadError(f"not a model: {type(reference).__name__}; give a name, a file, a torch module or a graph")
-    if example_inputs is None:
+    if options.example_inputs is None:
         raise ModelReadError(
             f"model '{type(reference).__name__}': a torch module needs example_inputs, a tuple of tensors"
         )
-    return _from_module(reference, example_inputs, name)
+    return _from_module(reference, options.example_inputs, options)
 
 
-def _from_module(module: Any, example_inputs: Sequence[Any], name: str | None) -> LayerGraph:
+def _from_module(module: Any, example_inputs: Sequence[Any], options: Options) -> LayerGraph:
     from energysim.workload.from_torch import from_torch
 
-    return from_torch(module, example_inputs, name=clean_name(name or type(module).__name__))
+    return from_torch(
+        module,
+        example_inputs,
+        name=clean_name(options.name or type(module).__name__),
+        fold_batchnorm=options.fold_batchnorm,
+        fuse_activations=options.fuse_activations,
+    )
 
 
 def _from_file(path: Path) -> LayerGraph:
@@ -77,7 +107,7 @@ def _from_file(path: Path) -> LayerGraph:
     raise ModelReadError(f"{clean_name(str(path))}: no reader for {what}; known: {', '.join(sorted(READERS))}")
 
 
-def _from_function(reference: str, name: str | None) -> LayerGraph:
+def _from_function(reference: str, options: Options) -> LayerGraph:
     """What a function of an importable module gives; the current directory is importable meanwhile."""
     where, _, label = reference.partition(":")
     here = str(Path.cwd())
@@ -98,10 +128,10 @@ def _from_function(reference: str, name: str | None) -> LayerGraph:
     finally:
         sys.path.remove(here)
     if isinstance(made, LayerGraph):
-        return made
+        return options.of_graph(made)
     if not (isinstance(made, tuple) and len(made) == 2):
         raise ModelReadError(
             f"{clean_name(reference)}: returned a {type(made).__name__}; "
             "it must return a torch module and its example inputs, or a LayerGraph"
         )
-    return _from_module(made[0], made[1], name or where.rpartition(".")[2])
+    return _from_module(made[0], made[1], replace(options, name=options.name or where.rpartition(".")[2]))

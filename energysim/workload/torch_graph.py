@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from energysim.errors import ModelReadError
 from energysim.workload.graph import clean_name
 from energysim.workload.layer import Layer
 from energysim.workload.operations import Operand, Shape, traffic
@@ -18,6 +19,8 @@ FOLDS_BATCH_NORM = ("convolution", "transposed_convolution", "linear")
 BATCH_NORMS = ("batch_norm", "_native_batch_norm_legit_no_training")
 SAME = words("to _to_copy clone contiguous dropout native_dropout alias detach identity lift_fresh")
 """Views that leave the shape alone."""
+FILLED = words("zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty")
+"""Operations that take from a computed tensor only its shape."""
 
 
 @dataclass(slots=True)
@@ -64,7 +67,7 @@ class GraphReader:
 
     def _call(self, node: "Node") -> None:
         sources = [source for source in node.all_input_nodes if source in self.owners]
-        if not sources:
+        if not sources or _op_name(node) in FILLED:
             # computed from stored numbers alone: done once, when the model is loaded
             known = (self.constants.get(source, frozenset()) for source in node.all_input_nodes)
             self.constants[node] = frozenset[str]().union(*known)
@@ -103,7 +106,10 @@ class GraphReader:
             value = self.owners[sources[0]]
             self._pass(node, sources[0], (value, None) if op == "native_dropout" else value)
             return True
-        value = _carried_out(node, self.owners)
+        try:
+            value = _carried_out(node, self.owners)
+        except (RuntimeError, NotImplementedError):  # not for whole numbers: costed as any other operation
+            return False
         if len(sources) == 1:
             self._pass(node, sources[0], value)
         else:
@@ -139,7 +145,7 @@ class GraphReader:
         if here is None or here in self.passes or len(here.users) != 1 or here.op == "placeholder":
             return None
         owner = self.owners[node]
-        if not hasattr(owner, "unique") or owner.numel() == 0 or not _uniform(owner):
+        if isinstance(owner, tuple) or owner.numel() == 0 or not _uniform(owner):
             return None
         number = int(owner.flatten()[0])
         return number if number > 0 and owner.numel() == self.written[number - 1] else None
@@ -239,7 +245,13 @@ def _shapes(node: "Node") -> tuple[Shape, ...]:
     """Shapes of all tensors a node gives."""
     value = node.meta.get("val")
     values = value if isinstance(value, list | tuple) else (value,)
-    return tuple(tuple(int(size) for size in each.shape) for each in values if hasattr(each, "shape"))
+    shapes = tuple(tuple(each.shape) for each in values if hasattr(each, "shape"))
+    if not all(isinstance(size, int) for shape in shapes for size in shape):
+        raise ModelReadError(
+            f"the size of '{clean_name(node.name)}' ({_op_name(node)}) depends on the values of a tensor; "
+            "give a fixed size, or move that operation out of forward()"
+        )
+    return shapes
 
 
 def _used(node: "Node") -> tuple[Shape, ...]:
@@ -290,7 +302,8 @@ def _carried_out(node: "Node", owners: "dict[Node, Any]") -> Any:
     import torch
 
     def owner(source: "Node") -> Any:
-        return owners[source] if source in owners else _filled(_shapes(source)[0], 0)
+        known = owners[source] if source in owners else _filled(_shapes(source)[0], 0)
+        return known if isinstance(known, tuple) or _uniform(known) else known.contiguous()
 
     args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), owner)
     return node.target(*args, **kwargs)  # type: ignore[operator]

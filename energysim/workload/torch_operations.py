@@ -1,7 +1,7 @@
 """What each ATen operation is as a layer: from argument values and shapes alone, torch itself is not needed here."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +13,7 @@ from energysim.workload.operations import (
     Shape,
     batch_norm,
     elementwise,
+    embedding,
     linear,
     local_response_norm,
     matmul,
@@ -50,8 +51,11 @@ FUSABLE = UNARY | BINARY
 NAMES = MappingProxyType({"hardtanh": "relu6", "silu": "swish", "rsub": "sub"})
 """Plainer op names for what ATen calls otherwise (hardtanh is what nn.ReLU6 becomes)."""
 
-NORMALISATIONS = MappingProxyType({"layer_norm": 5, "native_layer_norm": 5, "group_norm": 5, "rms_norm": 4})
+NORMALISATIONS = MappingProxyType(dict.fromkeys(("layer_norm", "group_norm", "instance_norm"), 5) | {"rms_norm": 4})
 """Operations per element: mean, variance (2), scale, shift; a root mean square has no mean."""
+
+PER_CHANNEL = words("prelu group_norm instance_norm")
+"""Operations whose vectors belong to the channels, the second axis, where others broadcast along the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,8 @@ def _product(call: Call) -> Layer | None:
     if second.constant and len(second.shape) <= 2:
         columns = second.shape[1] if len(second.shape) == 2 else 1
         return linear(call.name, n=prod(first.shape[:-1]), m=columns, c=first.shape[-1])
+    if first.constant and len(first.shape) == 2 and len(second.shape) > 1:
+        return linear(call.name, n=second.elements // second.shape[-2], m=first.shape[0], c=first.shape[1])
     left = (1, *first.shape) if len(first.shape) == 1 else first.shape
     right = (*second.shape, 1) if len(second.shape) == 1 else second.shape
     group = prod(call.results[0]) // (left[-2] * right[-1])
@@ -137,6 +143,27 @@ def _product(call: Call) -> Layer | None:
     if any(not each and prod(shape[:-2]) != 1 for each, shape in zip(spread, (left, right), strict=True)):
         return None
     return matmul(call.name, dims, spread[0] + "PC", spread[1] + "CM")
+
+
+def _einstein_sum(call: Call) -> Layer | None:
+    """A sum over two operands, each letter once in each: a product, batched over the letters that all three have."""
+    terms, arrow, result = call.arguments["equation"].replace(" ", "").partition("->")
+    letters, operands = terms.split(","), call.arguments["tensors"]
+    if not arrow or len(letters) != 2 or any(len(set(term)) != len(term) or "." in term for term in letters):
+        return None
+    sizes: dict[str, int] = {}
+    for term, operand in zip(letters, operands, strict=True):
+        sizes |= dict(zip(term, operand.shape, strict=True))
+    first, second = (set(term) for term in letters)
+    if not first ^ second <= set(result):
+        return None
+    groups = {"G": first & second & set(result), "P": first - second, "M": second - first}
+    groups["C"] = (first & second) - set(result)
+    dims = {dim: prod(sizes[letter] for letter in group) for dim, group in groups.items()}
+    if dims["G"] == 1 and operands[0].constant != operands[1].constant:
+        n, m = (dims["P"], dims["M"]) if operands[1].constant else (dims["M"], dims["P"])
+        return linear(call.name, n=n, m=m, c=dims["C"])
+    return matmul(call.name, dims)
 
 
 def _pooling(call: Call) -> Layer | None:
@@ -181,8 +208,21 @@ def _batch_norm(call: Call) -> Layer:
     return batch_norm(call.name, {"N": shape[0], "M": shape[1], "P": positions[0], "Q": positions[1]})
 
 
+def _embedding(call: Call) -> Layer:
+    rows, width = prod(call.arguments["indices"].shape), call.arguments["weight"].shape[1]
+    return embedding(call.name, n=rows, m=width)
+
+
 def _elementwise(call: Call) -> Layer | None:
-    return elementwise(call.name, NAMES.get(call.op, call.op), call.results[0], call.operands)
+    return elementwise(call.name, NAMES.get(call.op, call.op), call.results[0], _by_channel(call))
+
+
+def _by_channel(call: Call) -> list[Operand]:
+    """Operands; a vector of one number per channel gets axes of size 1 to stand where the channels are."""
+    operands, axes = list(call.operands), len(call.results[0])
+    if call.op not in PER_CHANNEL or axes < 3:
+        return operands
+    return [replace(y, shape=(*y.shape, *(1,) * (axes - 2))) if len(y.shape) == 1 else y for y in operands]
 
 
 def _softmax(call: Call) -> Layer | None:
@@ -190,14 +230,16 @@ def _softmax(call: Call) -> Layer | None:
 
 
 def _normalisation(call: Call) -> Layer | None:
-    return elementwise(call.name, call.op, call.results[0], call.operands, NORMALISATIONS[call.op])
+    return elementwise(call.name, call.op, call.results[0], _by_channel(call), NORMALISATIONS[call.op])
 
 
 LAYERS: Mapping[str, Callable[[Call], Layer | None]] = MappingProxyType(
     {
         **dict.fromkeys(("conv1d", "conv2d", "convolution", "conv_transpose1d", "conv_transpose2d"), _convolution),
         "linear": _linear,
+        "embedding": _embedding,
         **dict.fromkeys(("matmul", "mm", "bmm", "addmm", "baddbmm"), _product),
+        "einsum": _einstein_sum,
         **dict.fromkeys(("max_pool1d", "max_pool2d", "max_pool2d_with_indices"), _pooling),
         **dict.fromkeys(("avg_pool1d", "avg_pool2d"), _pooling),
         **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_avg_pool2d", "_adaptive_avg_pool2d"), _adaptive_pooling),

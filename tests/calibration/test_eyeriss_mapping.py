@@ -2,11 +2,15 @@
 
 from math import prod
 
+import pytest
+
 from energysim.calibration.eyeriss import published_mappings, read_reference
+from energysim.costs.prices import energy_by_key
 from energysim.hardware.read import read_accelerator
 from energysim.mapping.counts import active_instances, count
 from energysim.mapping.nest import problems
 from energysim.mapping.replay import replay
+from energysim.workload.encoding import run_length
 from energysim.workload.layer import convolution
 
 
@@ -28,6 +32,42 @@ def test_the_mapping_does_all_the_work_and_no_more() -> None:
         # Weights enter each spad once a pass, inputs and psums flow through; DRAM sees at least every word once.
         assert counts.values["dram", "read", "input"] >= layer.tensors[1].elements(layer.dims)
         assert counts.values["dram", "read", "weight"] >= prod(layer.dims[d] for d in "GMCRS")
+
+
+def test_figure_10_of_isca_2016_with_the_published_mapping() -> None:
+    # Energies in MACs at batch 16, published to two decimals: ALU exact, register file and DRAM within 4 % per layer.
+    design = read_accelerator("eyeriss_isca16")
+    published = {row["layer"]: row for row in read_reference("eyeriss_isca16_fig10")}
+    pj = design.table.prices["mac", "mac", "*"].pj
+    for name, layer, mapping in published_mappings(16, "register_file"):
+        counts = count(layer, design.accelerator, mapping)
+        energies = energy_by_key(counts, layer, design.accelerator, design.table, mapping)
+        row = published[name.lower()]
+        for column, component, tolerance in (
+            ("alu", "mac", 0.004),
+            ("rf", "register_file", 0.04),
+            ("dram", "dram", 0.05),
+        ):
+            ours = sum(e for key, e in energies.items() if key[0] == component) / pj / 1e9
+            assert ours == pytest.approx(float(row[column]), rel=tolerance), (name, column)
+
+
+def test_dram_megabytes_of_the_chip() -> None:
+    # JSSC 2017, table V, after run-length coding; the first layer raw. Five layers within 6 %.
+    accelerator = read_accelerator("eyeriss").accelerator
+    zeros = {row["layer"]: row for row in read_reference("eyeriss_activation_zeros")}
+    measured = {row["layer"]: float(row["dram_mb"]) for row in read_reference("eyeriss_alexnet")}
+    for name, layer, mapping in published_mappings():
+        share = zeros[name.lower()]
+        bits = {
+            "weight": 16.0,
+            "input": run_length(16, 1 - float(share["ifmap_zero_percent"]) / 100),
+            "output": run_length(16, 1 - float(share["ofmap_zero_percent"]) / 100),
+        }
+        moved = count(layer, accelerator, mapping).values.items()
+        assert sum(n * bits[key[2]] for key, n in moved if key[0] == "dram") / 8e6 == pytest.approx(
+            measured[name], rel=0.06
+        )
 
 
 def test_busy_instances_of_a_folded_set_by_replay() -> None:

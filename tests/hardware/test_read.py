@@ -1,5 +1,6 @@
 """Reading accelerators: what is understood, every way a file can be wrong, and the way back to YAML."""
 
+import os
 import pickle
 import random
 import subprocess
@@ -150,7 +151,7 @@ def changed(old: str, new: str) -> str:
             "a.yaml:16: unknown dims 'm'; did you mean 'M'?",
         ),
         ("multicast: [input]", "multicast: [inputs]", "a.yaml:17: unknown multicast 'inputs'; did you mean 'input'?"),
-        ("pj: 6,", "pj: -6,", "a.yaml:13: pj must be a number above 0, not -6"),
+        ("pj: 6,", "pj: -6,", "a.yaml:13: pj must be a number of at least 0, not -6"),
         ("pj: 6,", "", "a.yaml:13: price field 'pj' is missing"),
         ("pj: 6,", "pj: 6, pico: 3,", "a.yaml:13: unknown price field 'pico'; known: pj, per_bits, source, tier"),
         (
@@ -218,12 +219,44 @@ def test_each_mistake_is_one_exact_line(old: str, new: str, message: str | None)
 
 
 def test_several_mistakes_are_reported_together_in_the_order_of_the_file() -> None:
-    text = changed("pj: 6,", "pj: 0,").replace("capacity_bits: 96", "capacity_bit: 96").replace("8e-2", "no")
+    text = changed("pj: 6,", "pj: -6,").replace("capacity_bits: 96", "capacity_bit: 96").replace("8e-2", "no")
     assert refused(text) == [
         "a.yaml:3: clock_hz must be a number above 0, not the text 'no'",
-        "a.yaml:13: pj must be a number above 0, not 0",
+        "a.yaml:13: pj must be a number of at least 0, not -6",
         "a.yaml:22: unknown memory field 'capacity_bit'; did you mean 'capacity_bits'?",
     ]
+
+
+def test_mistakes_between_fields_are_reported_together_too() -> None:
+    text = (
+        changed("memory: spad", "memory: pe")
+        .replace("{weight: 32}", "{weight: 97}")
+        .replace("book, tier: t", "bok, tier: t")
+    )
+    general = "      read: {pj: 6, per_bits: 16, source: book, tier: published}\n"
+    lines = refused(text.replace(general, ""))
+    # Without its line 13 the file is one line shorter from there on.
+    assert lines[0] == "a.yaml:12: memory 'dram' has no energy for 'read'; give it, or say 'defaults: allowed'"
+    assert "a.yaml:20: the name 'pe' is taken by the level on line 14" in lines
+    assert "a.yaml:22: partitions take 97 bits, pe holds 96" in lines
+    assert lines[1] == "a.yaml:19: unknown source 'bok'; did you mean 'book'?"
+
+
+def test_answers_do_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
+    many = "\n".join(f"field_{i}: 1" for i in range(40))
+    (tmp_path / "many.yaml").write_text(TINY + many, "utf-8")
+    code = (
+        "import energysim.hardware.read as r, sys\n"
+        "print(r.to_yaml(r.read_accelerator('nvdla')), r.read_accelerator('eyeriss').sha256)\n"
+        "try: r.read_accelerator(sys.argv[1])\n"
+        "except r.InputError as error: print(error)\n"
+    )
+    said = set()
+    for seed in ("0", "1"):
+        command = [sys.executable, "-c", code, str(tmp_path / "many.yaml")]
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        said.add(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert len(said) == 1
 
 
 def test_whole_files_that_are_wrong(tmp_path: Path) -> None:

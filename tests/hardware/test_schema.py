@@ -27,7 +27,6 @@ ONLY_THE_READER = (
     "partitions take",  # sums
     "partitions leave nothing",
     "needs 'technology_nm'",  # only when some price is missing
-    "memory 'by_role' has no energy",  # prices by role must be there for each role kept
 )
 
 VALIDATOR = jsonschema.Draft7Validator(accelerator_schema())

@@ -129,6 +129,52 @@ def test_product_of_two_computed_matrices(
     assert layer.parameters == 0
 
 
+@pytest.mark.parametrize(
+    ("equation", "shapes", "macs"),
+    [
+        ("ij,jk->ik", ((3, 4), (4, 5)), 60),
+        ("bhqd,bhkd->bhqk", ((2, 3, 4, 5), (2, 3, 6, 5)), 6 * 4 * 6 * 5),
+        ("bij,bik->jk", ((2, 3, 4), (2, 3, 5)), 4 * 5 * 6),
+    ],
+)
+def test_einstein_sum_of_two_is_a_product(equation: str, shapes: tuple[tuple[int, ...], ...], macs: int) -> None:
+    layer = only(Does(lambda self, a, b: torch.einsum(equation, a, b)), *shapes)
+    result = torch.einsum(equation, *map(torch.zeros, shapes))
+    assert (layer.op, layer.macs) == ("matmul", macs)
+    assert list(elements(layer).values()) == [torch.zeros(shape).numel() for shape in shapes] + [result.numel()]
+
+
+@pytest.mark.parametrize("form", ["w @ x", "x @ w", "einsum"])
+def test_product_with_a_trained_matrix_is_linear(form: str) -> None:
+    forms: dict[str, Callable[..., Any]] = {
+        "w @ x": lambda self, x: self.w @ x,
+        "x @ w": lambda self, x: x.transpose(1, 2) @ self.w.t(),
+        "einsum": lambda self, x: torch.einsum("mc,nct->nmt", self.w, x),
+    }
+    module = Does(forms[form])
+    module.register_parameter("w", nn.Parameter(torch.ones(4, 3)))
+    layer = only(module, (2, 3, 5))
+    assert (layer.op, sizes(layer), layer.parameters) == ("linear", {"N": 10, "M": 4, "C": 3}, 12)
+
+
+def test_embedding_reads_the_rows_it_looks_up() -> None:
+    module = nn.Embedding(100, 16)
+    (layer,) = from_torch(module, (torch.zeros(2, 3, dtype=torch.long),), name="table").layers
+    assert elements(layer) == {"weight": 6 * 16, "input": 6, "output": 6 * 16}
+    assert layer.parameters == 1600
+
+
+@pytest.mark.parametrize("module", [nn.GroupNorm(2, 4), nn.InstanceNorm2d(4, affine=True), nn.PReLU(4)])
+def test_one_number_per_channel_is_read_as_a_weight(module: nn.Module) -> None:
+    layer = only(module, (1, 4, 3, 3))
+    assert {name: n for name, n in elements(layer).items() if name != "weight_2"} == {
+        "weight": 4,
+        "input": 36,
+        "output": 36,
+    }
+    assert layer.parameters == sum(parameter.numel() for parameter in module.parameters())
+
+
 def test_product_that_shares_one_matrix_reads_it_once() -> None:
     layer = only(Does(lambda self, a, b: torch.matmul(a, b)), (6, 3, 4), (4, 5))
     assert layer.macs == 6 * 3 * 4 * 5
@@ -239,6 +285,35 @@ def test_what_two_readers_need_is_not_changed_in_place() -> None:
     assert flows(graph) == {("convolution", "relu"): 18, ("convolution", "add"): 18, ("relu", "add"): 18}
 
 
+def ops_of(module: nn.Module, *shapes: tuple[int, ...]) -> list[tuple[str, int]]:
+    """Name and number of fused nodes of each layer."""
+    return [(layer.op, len(layer.fused)) for layer in graph_of(module, *shapes).layers]
+
+
+def test_two_readers_behind_a_view_count_as_two() -> None:
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        y = self.convolution(x).flatten(1)
+        return y + torch.relu(y)
+
+    module = Does(forward, convolution=nn.Conv2d(2, 2, 1))
+    assert ops_of(module, (1, 2, 3, 3)) == [("convolution", 0), ("relu", 0), ("add", 0)]
+
+
+def test_activation_of_a_part_or_of_repetitions_is_a_layer() -> None:
+    part = Does(lambda self, x: torch.relu(self.a(x)[:, :2]), a=nn.Linear(3, 4))
+    assert ops_of(part, (1, 3)) == [("linear", 0), ("relu", 0)]
+    repeated = Does(lambda self, x: torch.relu(self.a(x).expand(5, 4)), a=nn.Linear(3, 4))
+    assert ops_of(repeated, (1, 3)) == [("linear", 0), ("relu", 0)]
+    outer = Does(lambda self, x: self.a(x) * self.factors, a=nn.Linear(3, 1))
+    outer.register_buffer("factors", torch.ones(5))
+    assert ops_of(outer, (2, 3)) == [("linear", 0), ("mul", 0)]
+
+
+def test_batch_norm_behind_an_activation_is_not_folded() -> None:
+    module = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.BatchNorm2d(4))
+    assert ops_of(module, (1, 2, 5, 5)) == [("convolution", 1), ("batch_norm", 0)]
+
+
 def test_activation_without_producer_is_a_layer() -> None:
     layer = only(nn.ReLU(), (2, 3, 4, 5))
     assert (layer.op, sizes(layer), layer.ops) == ("relu", {"N": 2, "M": 3, "P": 4, "Q": 5}, 120)
@@ -307,6 +382,18 @@ def test_pieces_of_a_split_go_to_their_readers() -> None:
     assert flows(graph) == {("a", "b"): 18, ("b", "add"): 18, ("a", "add"): 18}
 
 
+def test_views_of_pieces_and_channel_shuffles_keep_their_edges() -> None:
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        first, second = torch.cat([self.a(x), self.b(x)], 1).chunk(2, 1)
+        shuffled = first.view(1, 2, 2, 9).transpose(1, 2).contiguous().view(1, 4, 3, 3)
+        return self.last(shuffled[:, :3]), second
+
+    module = Does(forward, a=nn.Conv2d(1, 2, 1), b=nn.Conv2d(1, 6, 1), last=nn.Conv2d(3, 1, 1))
+    graph = graph_of(module, (1, 1, 3, 3))
+    # channels a a b b become a b a b, of which the first three are read
+    assert flows(graph) == {("a", "last"): 18, ("b", "last"): 9}
+
+
 def test_repeated_elements_flow_once() -> None:
     module = Does(lambda self, x: self.b(self.a(x).expand(5, 4)), a=nn.Linear(3, 4), b=nn.Linear(4, 2))
     assert flows(graph_of(module, (1, 3))) == {("a", "b"): 4}
@@ -336,6 +423,20 @@ def test_unknown_operation_costs_its_traffic_and_is_named(
     assert any(layer.name in warning and f"'{layer.op}'" in warning for warning in graph.warnings)
     assert elements(layer) == {"input": read, "output": written}
     assert layer.macs == 0
+    if read % written == 0 or written % read == 0:
+        assert layer.ops == max(read, written)
+
+
+def test_unknown_operation_on_many_tensors_reads_each_once() -> None:
+    graph = graph_of(Does(lambda self, *x: torch.block_diag(*x)), *((1, n) for n in (2, 3, 5, 7, 11, 13, 17, 19)))
+    (layer,) = graph.layers
+    assert elements(layer) == {"input": 77, "output": 8 * 77}
+    assert graph.warnings
+
+
+def test_only_the_shape_is_taken_by_operations_that_fill() -> None:
+    layer = only(Does(lambda self, x: self.a(x) + torch.zeros_like(x), a=nn.Linear(4, 4)), (2, 4))
+    assert layer.op == "linear"
 
 
 def test_unknown_operation_in_the_middle_keeps_its_edges_and_weights() -> None:
@@ -382,6 +483,21 @@ def test_data_dependent_module_is_refused_with_line_and_remedy() -> None:
     assert "torch.where" in message
     assert "test_from_torch.py:" in message
     assert "\n" not in message
+
+
+def test_size_that_depends_on_values_is_refused_with_the_operation() -> None:
+    with pytest.raises(ModelReadError, match=r"'nonzero' .* depends on the values") as caught:
+        graph_of(Does(lambda self, x: torch.nonzero(self.a(x)) * 2, a=nn.Linear(4, 4)), (2, 4))
+    assert "\n" not in str(caught.value)
+
+
+def test_attention_with_fewer_heads_for_keys() -> None:
+    def forward(self: Any, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+        return functional.scaled_dot_product_attention(q, k, k, enable_gqa=True)
+
+    graph = graph_of(Does(forward), (1, 6, 5, 4), (1, 2, 5, 4))
+    assert graph.macs == 2 * (6 * 5 * 5 * 4)
+    assert graph.warnings == ()
 
 
 def test_module_that_fails_is_refused_with_reason() -> None:

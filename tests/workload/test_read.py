@@ -117,3 +117,40 @@ def test_packaged_name_loads_no_framework() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_batchnorm_and_activations_may_keep_their_own_layers() -> None:
+    block = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+    image = torch.zeros(1, 3, 6, 6)
+    assert [y.op for y in read_model(block, example_inputs=image).layers] == ["convolution"]
+    kept = read_model(block, example_inputs=image, fold_batchnorm=False, fuse_activations=False)
+    # 4 channels of 4 x 4 outputs: the scale and the shift are 2 operations each, the ReLU one.
+    assert [(y.macs, y.ops) for y in kept.layers] == [(4 * 16 * 27, 0), (0, 128), (0, 64)]
+    assert kept.parameters == sum(each.numel() for each in block.parameters())
+
+
+def test_a_layer_graph_cannot_be_taken_apart_again() -> None:
+    with pytest.raises(InputError, match="'lenet_caffe5': is a layer graph, in which BatchNorm is folded"):
+        read_model("lenet_caffe5", fold_batchnorm=False)
+
+
+CHOOSY = """
+import torch
+
+class Choosy(torch.nn.Module):
+    def forward(self, x):
+        if x.sum() > 0:
+            return x + 1
+        return x - 1
+
+def net():
+    return Choosy(), (torch.zeros(3),)
+"""
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_module_that_cannot_be_exported_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("nets_here/choosy.py").write_text(CHOOSY)
+    with pytest.raises(ModelReadError, match=r"choosy\.py:6 `if x\.sum\(\) > 0:`; use torch\.where there, or move"):
+        read_model("nets_here.choosy:net")
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,309 @@
+"""The command line: parse, call one function, print. Nothing heavy is imported before a command runs."""
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from energysim import __version__
+from energysim.errors import EnergysimError, InputError, OutputError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from energysim.estimate import Progress
+    from energysim.workload.graph import LayerGraph
+
+SHORT_S = 0.5
+"""Seconds of work for which no progress is shown."""
+
+FORMATS = ("table", "json", "csv")
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors in one line, with the nearest right word."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and exit with code 2."""
+        raise InputError(f"{message}; see {self.prog} --help")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = [str(choice) for choice in action.choices]
+            what = action.metavar if isinstance(action.metavar, str) else "/".join(action.option_strings)
+            hint = nearest(str(value), known) or f"; known: {', '.join(known)}"
+            self.error(f"unknown {what or 'command'} '{value}'{hint}")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    top = Parser(
+        prog="energysim",
+        description="How much energy a neural network costs on an accelerator described in YAML, and why.",
+        epilog="example: energysim estimate resnet50 --on eyeriss --bits 8",
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"energysim {__version__}")
+    commands = top.add_subparsers(metavar="command", required=True, parser_class=Parser)
+
+    command = _command(
+        commands,
+        "estimate",
+        estimate_command,
+        "where the energy of a network goes, layer by layer",
+        "energysim estimate resnet50 --on eyeriss --bits 8 --batch 4\n"
+        "  energysim estimate lenet_caffe5 --on my_chip.yaml --format csv -o lenet.csv",
+    )
+    _add_work(command)
+    command.add_argument("--format", choices=FORMATS, help="table, json or csv; by default what -o ends in, else table")
+    command.add_argument(
+        "-o", dest="output", metavar="FILE", help="write there, and beside it what is needed to run it again"
+    )
+    command.add_argument("--strict", action="store_true", help="refuse to use a price that no source is given for")
+
+    command = _command(
+        commands,
+        "explain",
+        explain_command,
+        "why a layer costs what it costs: loop nest, and count x price = energy with sources",
+        "energysim explain resnet50 conv1 --on eyeriss --bits 8",
+    )
+    _add_work(command, "layer")
+
+    example = "energysim models"
+    _command(commands, "models", models_command, "the networks that ship with energysim", example)
+
+    command = _command(
+        commands,
+        "accelerators",
+        accelerators_command,
+        "the accelerators that ship with energysim; whether a file describes one soundly",
+        "energysim accelerators check my_chip.yaml",
+    )
+    inner = command.add_subparsers(metavar="command", parser_class=Parser)
+    check = _command(
+        inner,
+        "check",
+        check_command,
+        "say whether an accelerator file is sound, and print its hierarchy",
+        "energysim accelerators check my_chip.yaml",
+    )
+    check.add_argument("accelerator", metavar="FILE", help="an accelerator file, or a packaged name")
+
+    command = _command(
+        commands,
+        "schema",
+        schema_command,
+        "a JSON Schema for editors, that completes and checks our YAML",
+        "energysim schema accelerator > accelerator.schema.json",
+    )
+    command.add_argument("kind", metavar="KIND", choices=("accelerator",), help="accelerator")
+    return top
+
+
+def _command(commands: Any, name: str, run: Callable[..., None], says: str, example: str) -> argparse.ArgumentParser:
+    """A command with its help, its example, and the function that runs it."""
+    made: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=says,
+        description=f"{says[0].upper()}{says[1:]}.",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.set_defaults(run=run)
+    return made
+
+
+def _add_work(command: argparse.ArgumentParser, *more: str) -> None:
+    """The arguments that say what runs where."""
+    says = "a name (see `energysim models`), FILE.yaml, or package.module:function"
+    command.add_argument("model", metavar="MODEL", help=says)
+    for name in more:
+        command.add_argument(name, metavar=name.upper(), help=f"name of a {name}")
+    says = "a name (see `energysim accelerators`), or FILE.yaml"
+    command.add_argument("--on", required=True, metavar="ACCELERATOR", help=says)
+    command.add_argument("--batch", type=int, default=1, metavar="N", help="inputs at once (default 1)")
+    says = "8, w4a8 (weights 4, activations 8), or a YAML file of bits and densities per layer (default: the model's)"
+    command.add_argument("--bits", metavar="BITS", help=says)
+    says = "a restriction of the mappings searched: row_stationary, ... (default unconstrained)"
+    command.add_argument("--dataflow", default="unconstrained", metavar="NAME", help=says)
+    says = "BatchNorm as layers of its own, not folded (package.module:function only)"
+    command.add_argument("--keep-batchnorm", action="store_true", help=says)
+    says = "activations as layers of their own, not fused (package.module:function only)"
+    command.add_argument("--keep-activations", action="store_true", help=says)
+
+
+def _read(options: argparse.Namespace) -> "LayerGraph":
+    """The model, as it is before batch and bits."""
+    from energysim.workload.read import read_model
+
+    folded, fused = not options.keep_batchnorm, not options.keep_activations
+    return read_model(options.model, fold_batchnorm=folded, fuse_activations=fused)
+
+
+def estimate_command(options: argparse.Namespace) -> None:
+    """Estimate a model and print or write the answer."""
+    from energysim.estimate import estimate, refuse_defaults
+    from energysim.hardware.read import read_accelerator
+    from energysim.report.files import rendered, run_again
+    from energysim.report.text import clean
+    from energysim.report.write import check_writable, write_together
+    from energysim.workload.read import read_model
+
+    if options.output:
+        check_writable(options.output)
+    accelerator = read_accelerator(options.on)
+    model = _read(options)
+    with _progress() as progress:
+        result = estimate(
+            model,
+            accelerator,
+            dataflow=options.dataflow,
+            batch=options.batch,
+            bits=options.bits,
+            progress=progress,
+        )
+    if options.strict:
+        refuse_defaults(result)
+    if options.output:
+        graph = read_model(model, batch=options.batch, bits=options.bits)
+        files = run_again(options.output, result, graph, accelerator, options.format)
+        write_together(files)
+        print(f"wrote {', '.join(clean(str(path)) for path in files)}", file=sys.stderr)
+    elif options.format in ("json", "csv"):
+        sys.stdout.write(rendered(result, options.format))
+    else:
+        from energysim.report.show import show, width_of
+        from energysim.report.tables import estimate_parts
+
+        show(estimate_parts(result, _said(options), width_of(sys.stdout)), sys.stdout)
+
+
+def _said(options: argparse.Namespace) -> tuple[str, str]:
+    """How the model, and what it runs on, were given: ready to be typed again."""
+    given = {"--on": options.on, "--batch": options.batch, "--bits": options.bits, "--dataflow": options.dataflow}
+    usual = {"--batch": 1, "--bits": None, "--dataflow": "unconstrained"}
+    rest = [f"{key} {shlex.quote(str(value))}" for key, value in given.items() if usual.get(key, key) != value]
+    rest += ["--keep-batchnorm"] * options.keep_batchnorm + ["--keep-activations"] * options.keep_activations
+    return shlex.quote(options.model), " ".join(rest)
+
+
+def explain_command(options: argparse.Namespace) -> None:
+    """Explain one layer's energy."""
+    from energysim.estimate import explain
+    from energysim.hardware.read import read_accelerator
+    from energysim.report.explain import explanation
+    from energysim.report.show import show
+
+    accelerator = read_accelerator(options.on)
+    model = _read(options)
+    work = {"dataflow": options.dataflow, "batch": options.batch, "bits": options.bits}
+    layer, row, entries = explain(model, options.layer, accelerator, **work)
+    show(explanation(layer, accelerator.accelerator, accelerator.table, row, entries), sys.stdout)
+
+
+def models_command(options: argparse.Namespace) -> None:
+    """List the packaged networks."""
+    from energysim.packaged import packaged
+    from energysim.report.catalogue import models_table
+    from energysim.report.show import show
+    from energysim.workload.read import read_model
+
+    show([models_table([read_model(name) for name in packaged("models")])], sys.stdout)
+
+
+def accelerators_command(options: argparse.Namespace) -> None:
+    """List the packaged accelerators."""
+    from energysim.hardware.read import read_accelerator
+    from energysim.packaged import packaged
+    from energysim.report.catalogue import accelerators_table
+    from energysim.report.show import show
+
+    show([accelerators_table([read_accelerator(name) for name in packaged("hw_configs")])], sys.stdout)
+
+
+def check_command(options: argparse.Namespace) -> None:
+    """Check an accelerator file; its mistakes are the error."""
+    from energysim.hardware.read import read_accelerator
+    from energysim.report.catalogue import hierarchy_table
+    from energysim.report.show import show
+    from energysim.report.text import clean
+
+    described = read_accelerator(options.accelerator)
+    show([hierarchy_table(described)], sys.stdout)
+    print(f"{clean(options.accelerator)}: sound; weakest price: {described.weakest_tier}")
+
+
+def schema_command(options: argparse.Namespace) -> None:
+    """Print a JSON Schema."""
+    import json
+
+    from energysim.hardware.fields import accelerator_schema
+
+    print(json.dumps(accelerator_schema(), indent=2))
+
+
+@contextmanager
+def _progress() -> "Iterator[Progress | None]":
+    """A progress bar on standard error, if that is a terminal and the work is long; it vanishes at the end."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+    bars = Bars(console=Console(stderr=True), transient=True)
+    task = bars.add_task("mapping layers", total=None)
+    began = monotonic()
+
+    def progress(done: int, total: int) -> None:
+        if monotonic() - began > SHORT_S:
+            bars.start()
+        bars.update(task, completed=done, total=total)
+
+    try:
+        yield progress
+    finally:
+        bars.stop()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; 0 when done, 2 for what the user can mend (one line each), 130 when interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        if sys.stdout is None:
+            raise OutputError("standard output is closed")
+        options = parser().parse_args(arguments)
+        options.run(options)
+        sys.stdout.flush()
+    except EnergysimError as error:
+        from energysim.report.text import clean_lines
+
+        for line in clean_lines(str(error)).splitlines():
+            print(f"energysim: {line}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nenergysim: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        _forget_output()
+        return 141
+    except OSError as error:
+        _forget_output()
+        print(f"energysim: {error.strerror or error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _forget_output() -> None:
+    """What is still buffered goes nowhere, so that the interpreter does not complain once more when it ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

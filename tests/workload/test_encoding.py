@@ -1,0 +1,28 @@
+"""Expected sizes of coded tensors, worked by hand."""
+
+import pytest
+
+from energysim.workload.encoding import ENCODINGS, run_length
+
+
+def test_run_length_of_half_zeros() -> None:
+    # A pair covers (1 - 0.5^32) / 0.5 = 2 elements (to 10 digits); a pair is 64/3 bits at 16 bits: 10.667 per element.
+    assert run_length(16, 0.5) == pytest.approx(64 / 3 / 2, rel=1e-9)
+
+
+def test_run_length_of_nothing_but_zeros() -> None:
+    # 31 zeros and a value, itself zero: 32 elements a pair.
+    assert run_length(16, 0.0) == pytest.approx(64 / 3 / 32)
+
+
+def test_what_would_grow_stays_raw() -> None:
+    # Without zeros a pair covers one element: 21.3 bits instead of 16. Raw it is, from 75 % non-zeros up.
+    assert run_length(16, 1.0) == 16.0
+    assert run_length(16, 0.76) == 16.0
+    assert run_length(16, 0.74) < 16.0
+
+
+def test_no_coding_beats_itself_with_fewer_zeros() -> None:
+    for name, bits_moved in ENCODINGS.items():
+        sizes = [bits_moved(8, density / 20) for density in range(21)]
+        assert sizes == sorted(sizes), name

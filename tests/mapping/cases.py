@@ -54,7 +54,7 @@ def random_accelerator(random: Random, memories: int) -> Accelerator:
     levels: list[Memory | Array] = [Memory("m0", None, EVERY, 16)]
     arrays = 0
     for i in range(1, memories + 1):
-        if arrays == 0 and random.random() < 0.6:
+        if arrays < 2 and random.random() < 0.5:
             arrays += 1
             axes = [Axis("x", random.choice([2, 3, 4]))]
             if random.random() < 0.3:

@@ -14,7 +14,7 @@ from energysim.costs.prices import energy_by_key
 from energysim.errors import MappingError, NothingFitsError, unknown
 from energysim.hardware.accelerator import Accelerator, EnergyTable
 from energysim.mapping.counts import Counts, count
-from energysim.mapping.dataflows import Constraints
+from energysim.mapping.dataflows import Constraints, element_memories
 from energysim.mapping.dataflows import dataflow as named
 from energysim.mapping.nest import Loop, Mapping, even
 from energysim.mapping.search_bounds import Bounds
@@ -139,16 +139,19 @@ def _why(layer: Layer, accelerator: Accelerator, table: EnergyTable, constraints
     """Which memory the smallest tile does not fit, in words."""
     *_, bypass = bypasses(layer, accelerator)
     problem = Problem(layer, accelerator, table, constraints, bypass, lattice)
-    for level in range(problem.levels):
+    inside = element_memories(accelerator)
+    whole = [d in constraints.whole for d in lattice.dims]
+    row = sum(stride * (k - 1) for stride, k, w in zip(lattice.strides, lattice.shape, whole, strict=True) if w)
+    for level, memory in enumerate(problem.memories):
         for part, (bits, capacity) in problem.held_bits(level).items():
-            least = bits[-1] if level == 0 else bits[0]
+            least = bits[-1] if level == 0 else bits[row if memory.name in inside[:1] else 0]
             if capacity is not None and least > capacity:
                 what = f"{part} tile" if part else "tiles"
                 return (
                     f"layer '{layer.name}' on {accelerator.name}: nothing fits: the smallest {what} that "
-                    f"{problem.memories[level].name} would have to hold take {int(least):,} bits, it has {capacity:,}"
+                    f"{memory.name} would have to hold take {int(least):,} bits, it has {capacity:,}"
                 )
-    return f"layer '{layer.name}' on {accelerator.name}: no mapping is within the dataflow ({constraints.description})"
+    return f"layer '{layer.name}' on {accelerator.name}: no mapping is within the dataflow: {constraints.description}"
 
 
 __all__ = ["OBJECTIVES", "Limits", "MappingError", "SearchResult", "bypasses", "find_mapping"]

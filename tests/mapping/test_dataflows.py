@@ -131,3 +131,12 @@ def test_a_dataflow_restricts_and_never_gains(name: str) -> None:
         assert result.energy_pj >= free.energy_pj * (1 - 1e-9)
         assert result.lower_bound_pj <= result.energy_pj
     assert found > 40
+
+
+def test_row_stationary_says_where_a_kernel_row_does_not_fit() -> None:
+    layer = convolution("conv", m=4, c=4, p=8, q=8, r=5, s=5)
+    small = Memory("register", 64, frozenset(("weight",)), 16)
+    accelerator = Accelerator("systolic", "test", (*chip().levels[:3], small), Compute(), 1e9)
+    # a row of 5 weights of 16 bits
+    with pytest.raises(NothingFitsError, match="register would have to hold take 80 bits, it has 64"):
+        find_mapping(layer, accelerator, random_prices(Random(0), accelerator), dataflow="row_stationary")

@@ -252,22 +252,21 @@ class Bounds:
         known = outer if outer is not None else np.full(1, self.problem.lattice.size - 1, dtype=np.int64)
         closed = outer is not None and dims is not None
         found = []
+        whole = self._wholly(touch, rows, known, dims)
         for j in range(len(words.total)):
-            whole = self._wholly(touch, rows, known, dims)
             share, start = np.where(whole, 1.0, np.inf), np.where(whole, 0.0, np.inf)
             for d in sorted(words.kept) if dims is None else sorted(dims & words.kept.keys()):
                 own, partner = self.products(frozenset(d)), self.products(frozenset(touch.partners.get(d, d)))
                 advance, again, back = words.kept[d][j]
                 advance = again if apart else advance
                 both = partner[-1] > partner[rows.whole]
-                left, inside = own[-1] / own[rows.whole], own[known] / own[rows.whole]
-                exactly = (inside > 1) & (inside == left) & closed
-                bound = np.where(exactly, left, self.least_prime(d)[rows.whole])
-                rest = np.where(
-                    both,
-                    np.where(exactly, back, np.maximum(again, back)),
-                    np.where(exactly, np.minimum(again, back), again),
-                )
+                left, bound = own[-1] / own[rows.whole], self.least_prime(d)[rows.whole]
+                rest = np.where(both, np.maximum(again, back), again)
+                if closed:
+                    inside = own[known] / own[rows.whole]
+                    exactly = (inside > 1) & (inside == left)
+                    bound = np.where(exactly, left, bound)
+                    rest = np.where(exactly, np.where(both, back, np.minimum(again, back)), rest)
                 least = 1.0 - advance + (advance - rest) / bound
                 turns = left > 1 if dims is None else self._possible(rows, known, frozenset(d))
                 share = np.where(turns, np.minimum(share, least), share)

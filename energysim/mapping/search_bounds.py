@@ -58,7 +58,7 @@ class Bounds:
         factors; the rows come with factors of one, and the bound holds for any others.
         """
         problem = self.problem
-        boundaries = [b for b in problem.boundaries if b.child == rows.level]
+        boundaries = [b for b in problem.boundaries if self.charged(b) == b.child == rows.level]
         words = [self.touches[b.tensor.name].words(rows) for b in boundaries]
         cost = np.zeros((len(self.kinds), len(rows.tile))) + self.fixed(rows, apart)
         visits = self.every[-1] / self.every[rows.whole]
@@ -161,7 +161,7 @@ class Bounds:
         problem, number = self.problem, len(self.kinds)
         cost = np.zeros((number, number, len(rows.tile)))
         for b in problem.boundaries:
-            if b.child == rows.level:
+            if self.charged(b) == b.child == rows.level:
                 cost += self._cases(b, rows, outer)
         if rows.level == problem.levels:
             return cost
@@ -312,6 +312,24 @@ class Bounds:
         served: Numbers = np.minimum(float(fan_out), left[-1] / left[rows.whole])
         return served
 
+    def charged(self, b: Boundary) -> int:
+        """The gap that decides what a boundary costs: for compute units the innermost one with an array it crosses."""
+        gaps = self.problem.gaps
+        crossed = [c for c in range(b.parent + 1, b.child + 1) if gaps[c]]
+        return max(crossed, default=b.child) if b.child == self.problem.levels else b.child
+
+    def _points(self, b: Boundary, rows: Rows, *, apart: bool) -> Numbers:
+        """Least pJ of what compute units ask of a memory across the arrays of the rows; nothing is kept in time."""
+        touch = self.touches[b.tensor.name]
+        steps = self.every[-1] / (self.every[rows.whole] / self.every[rows.tile])
+        price = dict(b.crossing)
+        cost: Numbers = b.up * touch.points(rows, 0) * steps
+        cost = cost / self._most(touch, rows, range(b.parent + 1, rows.level + apart))
+        if not apart:
+            for n, array in enumerate(self.problem.gaps[rows.level]):
+                cost = cost + price[array.name] * touch.points(rows, n + 1) * steps
+        return cost
+
     def fixed(self, rows: Rows, apart: bool = False) -> Numbers:
         """First visits of outputs at the memory just inside these arrays, and idle power where this gap decides it."""
         problem, total = self.problem, np.zeros(len(rows.tile))
@@ -323,6 +341,9 @@ class Bounds:
                 outward = self._most(touch, rows, range(1, rows.level + apart))
                 total += b.first * touch.elements[-1] * here * (outward if b.first < 0 else 1.0)
                 total += sum(min(x, 0.0) for x in b.last) * touch.elements[-1]
+        for b in problem.boundaries:
+            if self.charged(b) == rows.level < b.child:
+                total += self._points(b, rows, apart=apart)
         inner = max((c for c in range(1, problem.levels + 1) if problem.gaps[c]), default=problem.levels)
         if problem.idle_pj_per_step and rows.level == inner:
             used = self.every[rows.whole] / self.every[rows.tile] * problem.fan_out(range(1, rows.level + apart))

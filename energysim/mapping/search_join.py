@@ -335,19 +335,18 @@ def _order(bounds: Bounds, nests: Nests, best: Best, greedy: bool) -> None:
     exact = Exact(bounds, nests)
     number = len(nests.tiles[0])
     inside = []
-    for level in range(1, problem.levels + 1):
+    for level in range(1, problem.levels):
         at = Rows(level, nests.tiles[level], nests.spatial[level], nests.whole[level])
         inside.append(bounds.edge(at, nests.tiles[level - 1]).min(axis=(0, 1)))
-    rest = np.cumsum(np.stack(inside)[::-1], axis=0)[::-1]
+    rest = np.cumsum(np.stack(inside)[::-1], axis=0)[::-1] if inside else np.zeros((0, number))
     rows, spent = np.arange(number), problem.compute_pj + exact.any_order()
     chosen: tuple[Numbers, ...] = ()
-    for level in range(1, problem.levels + 1):
-        if level < problem.levels:
-            one, order = exact.classes(level - 1, rows)
-            rows, spent, chosen = rows[one], spent[one], (*(c[one] for c in chosen), order)
+    for level in range(1, problem.levels):
+        one, order = exact.classes(level - 1, rows)
+        rows, spent, chosen = rows[one], spent[one], (*(c[one] for c in chosen), order)
         spent = spent + exact.level(level, rows, chosen)
         best.candidates += len(rows)
-        ahead = rest[level][rows] if level < problem.levels else 0.0
+        ahead = rest[level][rows] if level < problem.levels - 1 else 0.0
         good = np.flatnonzero(spent + ahead < best.limit)
         if greedy:
             good = good[np.lexsort((spent[good], rows[good]))]

@@ -159,9 +159,9 @@ class Exact:
         return self.problem.gaps[place[0]][place[1]]
 
     def any_order(self) -> Numbers:
-        """pJ that do not depend on any order: first visits, finished outputs, idle power."""
+        """pJ that do not depend on any order: of the compute units, first visits, finished outputs, idle power."""
         rows = np.arange(len(self.nests.tiles[0]))
-        total = np.zeros(len(rows))
+        total = self.level(self.problem.levels, rows, ())
         if self.problem.idle_pj_per_step:
             total += self.problem.idle_pj_per_step * self._steps(rows, self.problem.levels)
         for b in self.problem.boundaries:

@@ -46,13 +46,14 @@ class Words:
 class Window:
     """Tables of a rank `u*P + d*R` over (tile and spatial factor of P, of R), as divisor numbers.
 
-    `union`: positions of all instances together. `advance`: for either dim what is kept when it advances by its own
-    tile and the other rests; `again`: the most when it advances by several; `back`: when it returns to its start,
-    whatever the other does.
+    `union`: positions of all instances together; `points`: the same when each instance holds one point of its tile.
+    `advance`: for either dim what is kept when it advances by its own tile and the other rests; `again`: the most when
+    it advances by several; `back`: when it returns to its start, whatever the other does.
     """
 
     axes: tuple[int, int]
     union: Numbers
+    points: Numbers
     advance: tuple[Numbers, Numbers]
     again: tuple[Numbers, Numbers]
     back: tuple[Numbers, Numbers]
@@ -65,13 +66,13 @@ def window(problem: Problem, rank: Rank, passing: bool) -> Window:
     axes = (lattice.dims.index(a), lattice.dims.index(b))
     first, second = (lattice.values[axis].tolist() for axis in axes)
     shape = (len(first), len(first), len(second), len(second))
-    sums = np.ones((7, *shape))
+    sums = np.ones((8, *shape))
     for i, j, k, m in np.ndindex(*shape):
         p, sp, r, sr = first[i], first[j], second[k], second[m]
         if first[-1] % (p * sp) == 0 and second[-1] % (r * sr) == 0:
             one, two = (u, p, sp, first[-1] // (p * sp)), (d, r, sr, second[-1] // (r * sr))
             sums[:, i, j, k, m] = _sums(one, two, passing)
-    return Window(axes, sums[0], (sums[1], sums[2]), (sums[3], sums[4]), (sums[5], sums[6]))
+    return Window(axes, sums[0], sums[7], (sums[1], sums[2]), (sums[3], sums[4]), (sums[5], sums[6]))
 
 
 Term = tuple[int, int, int, int]
@@ -80,7 +81,7 @@ Term = tuple[int, int, int, int]
 
 @cache
 def _sums(first: Term, second: Term, passing: bool) -> tuple[int, ...]:
-    """Union, then what is kept at most, each for the first and the second dim: advance, again, back."""
+    """Union; what is kept at most, each for the first and the second dim: advance, again, back; points."""
     tile, places = 1, {0}
     for u, size, spread, _ in (first, second):
         grown = 0
@@ -121,7 +122,8 @@ def _sums(first: Term, second: Term, passing: bool) -> tuple[int, ...]:
         return most
 
     advance = [kept(u * size * spread) for u, size, spread, _ in (first, second)]
-    return (union.bit_count(), *advance, again(first), again(second), back(first, second), back(second, first))
+    returns = (back(first, second), back(second, first))
+    return (union.bit_count(), *advance, again(first), again(second), *returns, len(places))
 
 
 @dataclass(frozen=True)
@@ -232,6 +234,29 @@ class Touch:
         if self.strange:
             return Words(tuple(total), {d: tuple((t / t, t / t, t / t) for t in total) for d in kept})
         return Words(tuple(total), {d: tuple(shares) for d, shares in kept.items()})
+
+    def points(self, rows: Rows, j: int) -> Numbers:
+        """Words that the compute units inside one outer iteration ask for in one step when arrays j.. share."""
+        lattice, words = self.problem.lattice, np.ones(len(rows.tile))
+        joint = []
+        for n, array in enumerate(self.problem.gaps[rows.level]):
+            shared = n >= j and self.shares(array)
+            words = (
+                words * ((self.plain if self.window_dims else self.relevant) if shared else self.every)[rows.spatial[n]]
+            )
+            joint += [rows.spatial[n]] if shared else []
+        for w in self.windows:
+            words = (
+                words
+                * w.points[
+                    tuple(
+                        x
+                        for axis in w.axes
+                        for x in (rows.tile // lattice.strides[axis] % lattice.shape[axis], self._spread(joint, axis))
+                    )
+                ]
+            )
+        return words
 
     def _spread(self, joint: list[Numbers], axis: int) -> Numbers:
         """Divisor number of the product of spatial factors in one dim."""

@@ -135,3 +135,21 @@ def test_estimate_of_a_packaged_network_loads_no_framework() -> None:
     loaded = loaded_by("estimate", "lenet_caffe5", "--on", "eyeriss", "--format", "json")
     assert "numpy" in loaded
     assert not loaded & {"torch", "onnx", "matplotlib", "plotly", "sklearn", "scipy"}
+
+
+def test_every_extension_point_has_its_hand_example() -> None:
+    from energysim.mapping.dataflows import DATAFLOWS
+    from energysim.packaged import packaged
+    from energysim.workload.encoding import ENCODINGS
+
+    for name in DATAFLOWS:
+        example = ROOT / "tests" / "hand" / f"test_{name}.py"
+        assert example.exists(), f"no hand example for dataflow '{name}': create tests/hand/test_{name}.py"
+    encodings = (ROOT / "tests" / "workload" / "test_encoding.py").read_text()
+    for name in ENCODINGS:
+        assert name in encodings, f"no worked number for encoding '{name}': add it to tests/workload/test_encoding.py"
+    sizes = (ROOT / "tests" / "test_models.py").read_text()
+    defined = {path.stem for path in (ROOT / "models").glob("*.py")} - {"export"}
+    assert defined == set(packaged("models")), "models/*.py and models/*.yaml differ: run `make models`"
+    for name in defined:
+        assert f'"{name}"' in sizes, f"no exact sizes for network '{name}': add them to tests/test_models.py"

@@ -2,7 +2,11 @@
 
 import pytest
 
-from energysim.workload.encoding import ENCODINGS, run_length
+from energysim.workload.encoding import ENCODINGS, dense, run_length
+
+
+def test_dense_is_its_width_whatever_the_zeros() -> None:
+    assert dense(8, 0.1) == dense(8, 1.0) == 8.0
 
 
 def test_run_length_of_half_zeros() -> None:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from energysim.errors import unknown
 from energysim.hardware.accelerator import Accelerator, Array, Memory
 from energysim.mapping.nest import Loop, Mapping
-from energysim.workload.layer import DIMS, Layer
+from energysim.workload.layer import Layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,4 +131,4 @@ def dataflow(name: str) -> Constraints:
     return DATAFLOWS[name]
 
 
-__all__ = ["DATAFLOWS", "DIMS", "Constraints", "dataflow", "element_memories", "violations"]
+__all__ = ["DATAFLOWS", "Constraints", "dataflow", "element_memories", "violations"]

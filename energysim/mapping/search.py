@@ -61,8 +61,9 @@ def find_mapping(
 ) -> SearchResult:
     """The mapping of least energy of a layer on an accelerator within a named dataflow.
 
-    Deterministic. Raises UnknownNameError for an unknown dataflow or objective, NothingFitsError when no mapping is
-    legal, and names the memory and the smallest tile that it would have to hold.
+    `limits` say how much work the proof may take (default: about a second for the largest layers). Deterministic.
+    Raises UnknownNameError for an unknown dataflow or objective, NothingFitsError when no mapping is legal, and names
+    the memory and the smallest tile that it would have to hold.
     """
     began = perf_counter()
     constraints = named(dataflow)
@@ -154,4 +155,4 @@ def _why(layer: Layer, accelerator: Accelerator, table: EnergyTable, constraints
     return f"layer '{layer.name}' on {accelerator.name}: no mapping is within the dataflow: {constraints.description}"
 
 
-__all__ = ["OBJECTIVES", "Limits", "MappingError", "SearchResult", "bypasses", "find_mapping"]
+__all__ = ["OBJECTIVES", "Limits", "SearchResult", "bypasses", "find_mapping"]

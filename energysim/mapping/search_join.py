@@ -5,7 +5,7 @@ memory inward: own cost plus the least cost ahead of any multiple of the tile. S
 admissible, and whatever is dropped at a key no better than the best mapping in hand needs no second look.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -38,7 +38,6 @@ class Best:
     orders: tuple[tuple[int, ...], ...] = ()
     open_pj: float = np.inf
     candidates: int = 0
-    dropped: list[float] = field(default_factory=list)
 
     @property
     def limit(self) -> float:

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from itertools import permutations, product
-from math import prod
 
 import numpy as np
 
 from energysim.costs.prices import unit_prices
-from energysim.hardware.accelerator import Accelerator, Array, EnergyTable, Memory
+from energysim.hardware.accelerator import Accelerator, EnergyTable, Memory
 from energysim.mapping.counts import count_many
 from energysim.mapping.nest import Loop, Mapping, even, problems
 from energysim.workload.layer import Layer
@@ -100,6 +99,3 @@ def bypass_choices(layer: Layer, accelerator: Accelerator) -> list[dict[str, fro
         picked = [pair for pair, c in zip(pairs, chosen, strict=True) if c]
         found.append({m: frozenset(t for n, t in picked if n == m) for m, _ in picked})
     return found
-
-
-__all__ = ["Array", "all_mappings", "bypass_choices", "least_energy", "prod", "slots", "splits"]

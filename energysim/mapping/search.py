@@ -74,6 +74,8 @@ def find_mapping(
     for bypass in bypasses(layer, accelerator):
         problem = Problem(layer, accelerator, table, constraints, bypass, lattice)
         before = best.energy_pj
+        if not problem.fits[0][-1]:
+            continue
         _search(problem, best, limits or Limits())
         if best.energy_pj < before:
             winner = problem

@@ -153,7 +153,7 @@ def test_nothing_fits_names_the_memory_and_the_tile() -> None:
         NothingFitsError, match=r"layer 'big' on two: .* buffer would have to hold take 48 bits, it has 32"
     ):
         find_mapping(layer, accelerator, table)
-    small = replace(accelerator, levels=(Memory("dram", 160, EVERY, 16), *accelerator.levels[1:]))
+    small = replace(accelerator, levels=(Memory("dram", 160, EVERY, 16), Memory("buffer", 8192, EVERY, 16)))
     # 16 weights + 64 inputs + 64 outputs of 16 bits
     with pytest.raises(NothingFitsError, match=r"dram would have to hold take 2,304 bits, it has 160"):
         find_mapping(layer, small, table)

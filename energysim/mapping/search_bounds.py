@@ -229,7 +229,12 @@ class Bounds:
             if price[array.name]:
                 cost = cost + price[array.name] * arrived[n + 1]
         outward = range(b.parent + 1, rows.level + apart)
-        return cost + b.up * arrived[0] / self._most(self.touches[b.tensor.name], rows, outward)
+        touch = self.touches[b.tensor.name]
+        if any(b.tensor.role in array.forwarding for gap in outward for array in self.problem.gaps[gap]):
+            # instances further out may hand on any word: all that is sure is that each is read once
+            arrived[0] = touch.elements[-1:]
+            outward = range(0)
+        return cost + b.up * arrived[0] / self._most(touch, rows, outward)
 
     def _shares(
         self,

@@ -22,7 +22,7 @@ TOLERANCE = 1e-12
 class Limits:
     """How much work a search may do before it gives up on proving its result.
 
-    `table`: pairs of a tile and spatial factors at one level; `looks`: trials whether one tile is a multiple of another;
+    `table`: pairs of a tile and spatial factors at one level; `looks`: trials whether one tile divides another;
     `pairs`: such multiples whose cost is worked out; `partial`: chains that go on to the next level; `nests`: complete
     chains whose loop orders are tried.
     """

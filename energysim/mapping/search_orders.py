@@ -249,7 +249,6 @@ class Exact:
         """
         touch, lattice = self.bounds.touches[b.tensor.name], self.problem.lattice
         sharing = [p for p in within if touch.shares(self._array(p))]
-        passing = bool(sharing) and all(b.tensor.role in self._array(p).forwarding for p in sharing)
         words = touch.plain[self.nests.tiles[b.child][rows]]
         for c, n in [*outside, *within]:
             place = self.nests.spatial[c][n][rows]
@@ -261,8 +260,8 @@ class Exact:
             for d, u in rank.terms:
                 if d in lattice.dims:
                     i = lattice.dims.index(d)
-                    columns.append((u, tile[rows, i], self._sharing_loops(rows, sharing, i)))
-            union, keep = _rank_sums(columns, kept[1][r] if kept else None, passing)
+                    columns.append((u, tile[rows, i], self._sharing_loops(rows, sharing, i, b.tensor.role)))
+            union, keep = _rank_sums(columns, kept[1][r] if kept else None)
             need, stay = need * union, stay * keep
         if kept is None:
             return words * need * steps
@@ -277,19 +276,21 @@ class Exact:
             steps = steps * self.loops[c][rows].prod(axis=1)
         return steps
 
-    def _sharing_loops(self, rows: Numbers, sharing: list[Place], axis: int) -> list[tuple[Numbers, Numbers]]:
+    def _sharing_loops(
+        self, rows: Numbers, sharing: list[Place], axis: int, role: str
+    ) -> list[tuple[Numbers, Numbers, bool]]:
         """(bound, stride) of the spatial loops of one dim on arrays that share, per row."""
         found = []
         for c, n in sharing:
             stride = self.tiles[c][rows, axis]
             for m in range(n + 1, len(self.factors[c])):
                 stride = stride * self.factors[c][m][rows, axis]
-            found.append((self.factors[c][n][rows, axis], stride))
+            found.append((self.factors[c][n][rows, axis], stride, role in self._array((c, n)).forwarding))
         return found
 
 
 def _rank_sums(
-    columns: list[tuple[int, Numbers, list[tuple[Numbers, Numbers]]]], moved: Numbers | None, passing: bool
+    columns: list[tuple[int, Numbers, list[tuple[Numbers, Numbers, bool]]]], moved: Numbers | None
 ) -> tuple[Numbers, Numbers]:
     """Positions of a rank that all sharing instances need, and how many of them are kept at each displacement.
 
@@ -299,13 +300,16 @@ def _rank_sums(
     rows = len(columns[0][1])
     code = np.zeros(rows, dtype=np.int64)
     for _, tile, spread in columns:
-        for column in [tile, *(x for loop in spread for x in loop)]:
+        for column in [tile, *(x for loop in spread for x in loop[:2])]:
             values, which = np.unique(column, return_inverse=True)
             code = code * len(values) + which.reshape(-1)
     _, first, which = np.unique(code, return_index=True, return_inverse=True)
     which = which.reshape(-1)
     shapes = [
-        tuple((u, int(t[i]), tuple((int(x[i]), int(y[i])) for x, y in spread if x[i] > 1)) for u, t, spread in columns)
+        tuple(
+            (u, int(t[i]), tuple((int(x[i]), int(y[i]), passes) for x, y, passes in spread if x[i] > 1))
+            for u, t, spread in columns
+        )
         for i in first
     ]
     need = np.array([_positions(shape)[0] for shape in shapes], dtype=float)[which]
@@ -318,25 +322,29 @@ def _rank_sums(
     cells = np.unique((which[:, None] * (top + 1) + capped).reshape(-1))
     for cell in cells.tolist():
         shape, by = divmod(cell, top + 1)
-        table[shape, by] = _kept(shapes[shape], by, passing)
+        table[shape, by] = _kept(shapes[shape], by)
     return need, table[which[:, None], capped]
 
 
-Shape = tuple[tuple[int, int, tuple[tuple[int, int], ...]], ...]
+Shape = tuple[tuple[int, int, tuple[tuple[int, int, bool], ...]], ...]
 
 
 @cache
 def _masks(shape: Shape) -> tuple[int, tuple[int, ...]]:
-    """Positions of one instance's tile as bits, and the offsets of all instances."""
-    tile, places = 1, {0}
+    """Positions of one instance, and of those that pass words on to it, as bits; and the offsets of all such groups."""
+    tile, places, passed = 1, {0}, {0}
     for u, size, spread in shape:
         grown = 0
         for x in range(size):
             grown |= tile << (u * x)
         tile = grown
-        for bound, stride in spread:
-            places = {p + u * stride * x for p in places for x in range(bound)}
-    return tile, tuple(sorted(places))
+        for bound, stride, passes in spread:
+            steps = [u * stride * x for x in range(bound)]
+            if passes:
+                passed = {p + step for p in passed for step in steps}
+            else:
+                places = {p + step for p in places for step in steps}
+    return _union(tile, tuple(sorted(passed))), tuple(sorted(places))
 
 
 def _union(tile: int, places: tuple[int, ...]) -> int:
@@ -374,10 +382,8 @@ def _positions(shape: Shape) -> tuple[int, int]:
 
 
 @cache
-def _kept(shape: Shape, by: int, passing: bool) -> int:
-    """Positions kept when every tile moves on by `by`: by all instances that need them, or (passing) by any."""
+def _kept(shape: Shape, by: int) -> int:
+    """Positions kept when every tile moves on by `by`: by all that need them, or by one that passes on."""
     tile, places = _masks(shape)
     union = _union(tile, places)
-    if passing:
-        return (union & union << by).bit_count()
     return (union & ~_union(tile & ~(tile << by), places)).bit_count()

@@ -60,7 +60,7 @@ def random_accelerator(random: Random, memories: int) -> Accelerator:
             if random.random() < 0.3:
                 axes.append(Axis("y", 2, random.choice([None, frozenset("PMR")])))
             multicast = frozenset(r for r in ("weight", "input") if random.random() < 0.8)
-            forwarding = frozenset(r for r in multicast if random.random() < 0.15)
+            forwarding = frozenset(r for r in sorted(multicast) if random.random() < 0.15)
             levels.append(Array(f"a{i}", tuple(axes), multicast, forwarding, random.random() < 0.8))
         if i == memories:
             break

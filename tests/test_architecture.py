@@ -63,6 +63,16 @@ def test_import_direction(path: Path) -> None:
     assert inner - {room(path)} <= ALLOWED[room(path)]
 
 
+def test_only_the_search_asks_for_prices() -> None:
+    # Counting knows no prices, and pricing knows only the nouns of mapping: between these two rooms lies the search.
+    for path in (PACKAGE / "mapping").glob("*.py"):
+        if not path.name.startswith("search"):
+            assert not [name for name in imports(path) if name.startswith("energysim.costs")], path
+    for path in (PACKAGE / "costs").glob("*.py"):
+        used = {name for name in imports(path) if name.startswith("energysim.mapping")}
+        assert used <= {"energysim.mapping.counts", "energysim.mapping.nest"}, path
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_heavy_libraries_are_imported_where_needed(path: Path) -> None:
     assert not {name.split(".")[0] for name in imports(path, top_level_only=True)} & HEAVY

@@ -8,7 +8,7 @@ from energysim.costs.result import LayerEstimate
 from energysim.hardware.accelerator import Accelerator, EnergyTable, Price
 from energysim.mapping.nest import Loop, Mapping, Storage
 from energysim.report.tables import new_table
-from energysim.report.text import clean, joules, percent, si
+from energysim.report.text import SPACE, clean, joules, percent, si
 from energysim.workload.layer import Layer
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ def time_lines(row: LayerEstimate, accelerator: Accelerator, table: EnergyTable)
         lines.append(
             f"  idle power {si(table.idle_power_w, 'W')} x {si(row.latency_s, 's')} = {joules(row.static_energy_pj)}"
         )
-    proof = "no mapping of this dataflow takes less" if row.optimal else f"at least {joules(row.lower_bound_pj)}"
-    lines.append(f"  mapping: {joules(row.energy_pj)}; {proof}")
+    proof = "proven to be the least" if row.optimal else f"the least is {joules(row.lower_bound_pj)} or more"
+    lines.append(f"  mapping: {joules(row.energy_pj)}; among {SPACE} of this dataflow, {proof}")
     return lines
 
 

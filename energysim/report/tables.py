@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from energysim.costs.result import IDLE, Estimate, LayerEstimate, Totals
 from energysim.report.show import PLAIN_WIDTH
-from energysim.report.text import bar, clean, in_one_unit, joules, percent, si
+from energysim.report.text import SPACE, bar, clean, in_one_unit, joules, percent, si
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -213,10 +213,10 @@ def sentences(result: Estimate, command: Command | None = None) -> list[str]:
     proven = sum(row.optimal for row in rows)
     dataflow = clean(str(result.options.get("dataflow", "unconstrained")))
     what = "every layer's mapping is" if proven == len(rows) else f"{proven} of {len(rows)} mappings are"
-    sure = f"{what} proven to be of least energy ({dataflow})"
+    sure = f"{what} proven to cost the least among {SPACE} ({dataflow})"
     if proven < len(rows):
         over = totals.energy_pj / totals.lower_bound_pj - 1 if totals.lower_bound_pj else 0.0
-        sure += f"; the sum is at most {over:.2%} above the least possible, {joules(totals.lower_bound_pj)} or more"
+        sure += f"; the sum is at most {over:.2%} above the least, {joules(totals.lower_bound_pj)} or more"
     found.append(sure)
     return found
 

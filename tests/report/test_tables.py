@@ -70,7 +70,8 @@ def test_the_answer_in_words(result: Estimate) -> None:
     row = replace(result.layers[1], optimal=False, lower_bound_pj=result.layers[1].energy_pj * 0.9)
     said = sentences(replace(result, layers=(row,)))
     assert said[-1].startswith(
-        "0 of 1 mappings are proven to be of least energy (unconstrained); the sum is at most 11.11% "
+        "0 of 1 mappings are proven to cost the least among even mappings by divisors (unconstrained); "
+        "the sum is at most 11.11% above the least"
     )
 
 

@@ -10,7 +10,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -20,6 +20,7 @@ from energysim.hardware.read import read_accelerator
 from energysim.mapping.counts import count_many
 from energysim.mapping.nest import Loop, Storage
 from energysim.workload.layer import convolution
+from energysim.workload.read import read_model
 
 RUNS = 5
 COMMANDS = {
@@ -47,6 +48,13 @@ def whole_process(arguments: Sequence[str]) -> dict[str, float]:
     return {"cpu_s": usage.ru_utime + usage.ru_stime, "wall_s": wall, "peak_mb": usage.ru_maxrss / 1024}
 
 
+def process_seconds(work: Callable[[], object]) -> float:
+    """CPU seconds of one call."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
 def mappings_per_second(batch: int) -> float:
     """Mappings of a ResNet 3x3 layer on Eyeriss that `count_many` counts per CPU second, tables built included."""
     layer = convolution("conv", m=64, c=64, p=56, q=56, r=3, s=3)
@@ -65,9 +73,7 @@ def mappings_per_second(batch: int) -> float:
             chains = [[*c[:-1], f, c[-1] // f] for c in chains for f in range(1, c[-1] + 1) if c[-1] % f == 0]
         if columns:
             bounds[:, columns] = np.array(chains)[random.integers(0, len(chains), batch)]
-    start = time.process_time()
-    count_many(layer, accelerator, tuple(nest), bounds)
-    return batch / (time.process_time() - start)
+    return batch / process_seconds(lambda: count_many(layer, accelerator, tuple(nest), bounds))
 
 
 def main() -> None:
@@ -79,6 +85,10 @@ def main() -> None:
         middle = {key: median(run[key] for run in runs) for key in runs[0]}
         results[name] = middle
         print(f"{name:38} {middle['cpu_s']:8.2f} {middle['wall_s']:8.2f} {middle['peak_mb']:8.0f}")
+    for name, read in {"accelerator eyeriss": read_accelerator, "network resnet50": read_model}.items():
+        seconds = median(process_seconds(lambda read=read, name=name: read(name.split()[1])) for _ in range(9))
+        results[f"read {name}, warm"] = seconds
+        print(f"{f'CPU milliseconds to read the {name}, warm':50} {seconds * 1e3:14.1f}")
     for batch in (1_000, 100_000, 1_000_000):
         rate = median(mappings_per_second(batch) for _ in range(3))
         results[f"mappings per second, batch {batch}"] = rate

@@ -3,6 +3,7 @@
 import random
 import string
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -145,10 +146,12 @@ def test_a_hundred_megabytes_are_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "rubbish.yaml"
     with path.open("wb") as stream:
         stream.truncate(100_000_000)
-    start = time.perf_counter()
+    tracemalloc.start()
     with pytest.raises(InputError, match="is larger than 1 MiB"):
         load(path)
-    assert time.perf_counter() - start < 0.1
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 1_000_000
 
 
 def test_a_file_of_exactly_one_mebibyte_is_read(tmp_path: Path) -> None:
@@ -244,23 +247,8 @@ def test_both_parsers_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("piece", ["[", "{", "- ", "? ", "a: ", '"', "'x' ", "[a, ", "{a: ", "- [x]\n", "k: |\n", "# "])
-def test_a_quarter_mebibyte_of_one_thing_ends_quickly(piece: str) -> None:
-    """Nothing may grow with the square of the size (256 KiB; the Python parser is allowed to be slow, not stuck)."""
-    start = time.perf_counter()
+def test_a_quarter_mebibyte_of_one_thing_ends(piece: str) -> None:
+    """Nothing may grow with the square of the size: 256 KiB would then take minutes, not a second or two."""
+    start = time.process_time()
     assert "\n" not in outcome_of(piece.encode() * (MAXIMUM_BYTES // 4 // len(piece)))
-    assert time.perf_counter() - start < 12
-
-
-@pytest.mark.skipif(LIBYAML is None, reason="only libyaml is this fast")
-def test_a_network_of_a_hundred_layers_loads_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(yaml, "CSafeLoader", LIBYAML, raising=False)
-    dims = dict(zip("NGMCPQRS", (1, 1, 64, 64, 56, 56, 3, 3), strict=True))
-    tensor = {"role": "weight", "ranks": ["M", "C", "R", "S"], "bits": 8, "density": 0.5}
-    layer = {"op": "convolution", "dims": dims, "tensors": [tensor] * 3, "parameters": 36864, "fused": ["relu"]}
-    text = dump({"layers": [{"name": f"layer_{i}"} | layer for i in range(100)]})
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        parse(text, "f.yaml")
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.06
+    assert time.process_time() - start < 60

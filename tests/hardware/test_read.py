@@ -5,7 +5,6 @@ import pickle
 import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from energysim.packaged import packaged
 from energysim.workload.encoding import ENCODINGS
 from energysim.workload.layer import DIMS as LAYER_DIMS
 from energysim.workload.layer import ROLES as LAYER_ROLES
-from energysim.yaml_nodes import load, parse
+from energysim.yaml_nodes import parse
 
 TINY = """\
 source: an example for tests
@@ -381,16 +380,10 @@ def load_text(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def test_reading_is_quick_and_light() -> None:
+def test_reading_is_light() -> None:
     code = (
         "import sys, energysim.hardware.read as r; r.read_accelerator('eyeriss');"
         "print([m for m in ('numpy', 'pandas', 'torch', 'networkx') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        parse_accelerator(load(packaged("hw_configs")["eyeriss"]), "eyeriss")
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.03

@@ -31,6 +31,9 @@ STEPS: Key = ("", "steps", "")
 Integers = NDArray[Any]
 """int64, or Python integers where int64 could overflow."""
 
+SAFE = 1 << 56
+"""Operations below which no count, nor any sum on the way to it, comes near 2^63."""
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -68,8 +71,10 @@ def count_many(
 ) -> tuple[dict[Key, Integers], Integers]:
     """Counts and steps of many legal mappings that share a nest; row i of `bounds` (n, loops) replaces its bounds.
 
-    Bounds of dtype object are counted in Python integers, all others in int64. Legality is not checked.
+    Counted in int64, or in Python integers where that could overflow or `bounds` are objects. Legality is not checked.
     """
+    if layer.points * layer.ops_per_point >= SAFE:
+        bounds = bounds.astype(object)
     if not len(bounds):
         values, steps = count_many(layer, accelerator, nest, np.ones((1, bounds.shape[1]), dtype=np.int64))
         return {key: n[:0] for key, n in values.items()}, steps[:0]
@@ -163,7 +168,7 @@ def _sums(function: Sums, dims: DimParts, rows: list[list[int]]) -> Integers:
     return np.array(found, dtype=object).reshape(-1, 2).T
 
 
-@lru_cache(maxsize=1 << 13)
+@lru_cache(maxsize=1 << 10)
 def _remembered_sums(function: Sums, dims: DimParts, rows: bytes, count: int) -> Integers:
     """`_sums` in int64, remembered between batches, which mostly ask for the same chains of bounds."""
     return _sums(function, dims, np.frombuffer(rows, dtype=np.int64).reshape(count, -1).tolist()).astype(np.int64)

@@ -26,7 +26,7 @@ Dim = tuple[int, int, Loops]
 """Coefficient, size and loops (bound, part) of one dim of a rank; coefficient 0 for a dim the tensor does not have."""
 
 
-@lru_cache(maxsize=1 << 18)
+@lru_cache(maxsize=1 << 16)
 def held_and_kept(rank: tuple[Dim, ...]) -> tuple[int, int]:
     """Sums over all positions of a rank: words needed, and of those the words that need not be brought.
 

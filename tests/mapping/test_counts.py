@@ -65,6 +65,8 @@ def test_counts_beyond_64_bits_stay_exact() -> None:
     assert counts.values["mac", "mac", UNIT] == 1 << 66
     assert counts.values["dram", "read", PARTIAL] == (1 << 66) - (1 << 44)
     assert counts.steps == 1 << 66
+    values, _ = count_many(layer, accelerator, nest, np.array([[side, side, side]]))
+    assert values["dram", "read", "weight"][0] == 1 << 66
 
 
 def test_a_mapping_without_loops_is_one_step() -> None:

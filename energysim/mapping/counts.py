@@ -350,6 +350,3 @@ def _evaluate(batch: _Batch, formulas: dict[Key, Formula], rows: slice) -> dict[
             total += product(wanted) if n == 1 else n * product(wanted)
         result[key] = total
     return result
-
-
-__all__ = ["PARTIAL", "UNIT", "Counts", "Integers", "Key", "active_instances", "count", "count_many"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import prod
 
 from energysim.errors import MappingError
-from energysim.hardware.accelerator import Accelerator, Array, Memory
+from energysim.hardware.accelerator import Accelerator, Memory
 from energysim.workload.layer import DIMS, Layer, Tensor
 
 
@@ -180,6 +180,3 @@ def even(
             nest += [Storage(level.name, tensor.name) for tensor in kept]
         nest += [loop for loop in blocks.get(level.name, ()) if loop.bound > 1]
     return Mapping(tuple(nest))
-
-
-__all__ = ["Array", "Loop", "Mapping", "Storage", "check", "even", "problems", "tile_bits"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from energysim.costs.ledger import Entry
 from energysim.costs.result import LayerEstimate
 from energysim.hardware.accelerator import Accelerator, EnergyTable, Price
+from energysim.mapping.counts import PARTIAL
 from energysim.mapping.nest import Loop, Mapping, Storage
 from energysim.report.tables import new_table
 from energysim.report.text import SPACE, clean, joules, percent, si
@@ -32,7 +33,7 @@ def explanation(
         yield Text(f"runs inside, free of charge: {', '.join(clean(name) for name in layer.fused)}")
     yield Text()
     yield Text("Loop nest, outermost first", style="bold")
-    for line in nest_lines(layer, accelerator, row.mapping):
+    for line in nest_lines(layer, accelerator, row):
         yield Text(line)
     yield Text()
     yield from _ledger_table(row, entries, table)
@@ -42,8 +43,12 @@ def explanation(
         yield Text(line)
 
 
-def nest_lines(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> list[str]:
-    """The loop nest as indented text: what each memory holds, temporal loops, and spatial loops marked as such."""
+def nest_lines(layer: Layer, accelerator: Accelerator, row: LayerEstimate) -> list[str]:
+    """The loop nest as indented text: what each memory holds, temporal loops, and spatial loops marked as such.
+
+    Outputs have the width of partial sums where any pass through.
+    """
+    mapping, counts = row.mapping, row.counts
     lines: list[str] = []
     depth, memory = 0, ""
     tensors = {tensor.name: tensor for tensor in layer.tensors}
@@ -51,7 +56,8 @@ def nest_lines(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> list
         if isinstance(item, Storage):
             tensor = tensors[item.tensor]
             elements = tensor.elements(mapping.tile(i, layer.dims))
-            width = tensor.partial_bits or tensor.bits
+            sums = any(PARTIAL in roles for roles in counts.get(item.memory, {}).values())
+            width = tensor.partial_bits if sums and tensor.partial_bits else tensor.bits
             said = f"{clean(item.tensor)} {elements:,} x {width} bits"
             if item.memory == memory:
                 lines[-1] += f", {said}"

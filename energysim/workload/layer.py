@@ -52,7 +52,6 @@ class Tensor:
 
     `density` is the share of non-zero elements (0..1]; `encoding` names how it is coded where it rests.
     `partial_bits` is the width of a partial sum (outputs only; 0 means the same as `bits`).
-    `parameters` is how many trained numbers it holds (0 for activations; biases are counted by the layer).
     """
 
     name: str
@@ -139,11 +138,6 @@ class Layer:
     def output(self) -> Tensor:
         """The one output tensor."""
         return next(t for t in self.tensors if t.role == "output")
-
-    @property
-    def reduction_dims(self) -> frozenset[str]:
-        """Dims summed over: those the output does not have."""
-        return frozenset(self.dims) - self.output.dims
 
     def tensor(self, role: str) -> Tensor | None:
         """The first tensor of a role, or None."""

@@ -35,7 +35,7 @@ def test_the_mapping_does_all_the_work_and_no_more() -> None:
 
 
 def test_figure_10_of_isca_2016_with_the_published_mapping() -> None:
-    # Energies in MACs at batch 16, published to two decimals: ALU exact, register file and DRAM within 4 % per layer.
+    # In MACs at batch 16, published to two decimals: ALU exact, register file within 4 %, DRAM within 5 % a layer.
     design = read_accelerator("eyeriss_isca16")
     published = {row["layer"]: row for row in read_reference("eyeriss_isca16_fig10")}
     pj = design.table.prices["mac", "mac", "*"].pj
@@ -43,11 +43,8 @@ def test_figure_10_of_isca_2016_with_the_published_mapping() -> None:
         counts = count(layer, design.accelerator, mapping)
         energies = energy_by_key(counts, layer, design.accelerator, design.table, mapping)
         row = published[name.lower()]
-        for column, component, tolerance in (
-            ("alu", "mac", 0.004),
-            ("rf", "register_file", 0.04),
-            ("dram", "dram", 0.05),
-        ):
+        assert round(energies["mac", "mac", "compute"] / pj / 1e9, 2) == float(row["alu"]), name
+        for column, component, tolerance in (("rf", "register_file", 0.04), ("dram", "dram", 0.05)):
             ours = sum(e for key, e in energies.items() if key[0] == component) / pj / 1e9
             assert ours == pytest.approx(float(row[column]), rel=tolerance), (name, column)
 

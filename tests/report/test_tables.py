@@ -84,8 +84,13 @@ def test_a_stream_that_is_no_terminal_gets_plain_text(result: Estimate) -> None:
 
 def test_the_nest_on_paper() -> None:
     layer, accelerator = matmul(), machine(axis=3)
-    assert nest_lines(layer, accelerator, mapping(layer, accelerator)) == [
-        "[dram] holds weight 8 x 16 bits, input 2 x 16 bits, output 4 x 16 bits",
+    layer = replace(layer, tensors=(*layer.tensors[:2], replace(layer.output, bits=8, partial_bits=16)))
+    nest = mapping(layer, accelerator)
+    found = SearchResult(nest, count(layer, accelerator, nest), 0.0, 0.0, False, 1, 0.0)
+    row, _ = estimate_layer(layer, described(accelerator), found)
+    # only finished outputs of 8 bits reach DRAM, partial sums of 16 are added up in the spad
+    assert nest_lines(layer, accelerator, row) == [
+        "[dram] holds weight 8 x 16 bits, input 2 x 16 bits, output 4 x 8 bits",
         "for M in 2",
         "  spread M in 2 on pe.x, all at once",
         "    [spad] holds weight 2 x 16 bits, input 2 x 16 bits, output 1 x 16 bits",

@@ -153,7 +153,7 @@ def estimate_command(options: argparse.Namespace) -> None:
     from energysim.hardware.read import read_accelerator
     from energysim.report.files import rendered, run_again
     from energysim.report.text import clean
-    from energysim.report.write import check_writable, write_together
+    from energysim.report.write import check_writable, spare_inputs, write_together
     from energysim.workload.read import read_model
 
     if options.output:
@@ -174,6 +174,7 @@ def estimate_command(options: argparse.Namespace) -> None:
     if options.output:
         graph = read_model(model, batch=options.batch, bits=options.bits)
         files = run_again(options.output, result, graph, accelerator, options.format)
+        spare_inputs(files, (options.model, options.on, options.bits))
         write_together(files)
         print(f"wrote {', '.join(clean(str(path)) for path in files)}", file=sys.stderr)
     elif options.format in ("json", "csv"):

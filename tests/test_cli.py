@@ -348,3 +348,16 @@ def test_batchnorm_and_activations_as_layers_of_their_own(tmp_path: Path) -> Non
     refused = run("estimate", "lenet_caffe5", "--on", "one_mac", "--keep-batchnorm")
     assert refused.returncode == 2
     assert "give the torch module as package.module:function" in refused.stderr
+
+
+def test_inputs_are_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["estimate", "lenet_caffe5", "--on", "one_mac", "-o", str(tmp_path / "r.json")]) == 0
+    model, chip = tmp_path / "r.model.yaml", tmp_path / "r.accelerator.yaml"
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    capsys.readouterr()
+    for output, more in (("r.json", ("--batch", "2")), ("r.model.yaml", ()), ("r.accelerator.yaml", ())):
+        given = ("estimate", str(model), "--on", str(chip), *more, "-o", str(tmp_path / output))
+        assert "would overwrite the input" in refused(capsys, *given)
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    # the same again writes the same
+    assert main(["estimate", str(model), "--on", str(chip), "-o", str(tmp_path / "r.json")]) == 0

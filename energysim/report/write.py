@@ -1,7 +1,7 @@
 """Files appear whole or not at all."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from energysim.errors import OutputError
@@ -23,6 +23,14 @@ def check_writable(path: str | Path) -> None:
             raise OutputError(f"{clean(str(path))}: cannot be written: no permission in {clean(str(path.parent))}")
     except (OSError, ValueError) as error:
         raise OutputError(f"{clean(str(path))}: cannot be written: {_reason(error)}") from error
+
+
+def spare_inputs(texts: Mapping[Path, str], inputs: Iterable[object]) -> None:
+    """Raise OutputError when a text would replace a file that was read for it by another text."""
+    for path, text in texts.items():
+        for given in map(str, inputs):
+            if path.is_file() and os.path.isfile(given) and path.samefile(given) and path.read_text("utf-8") != text:
+                raise OutputError(f"{clean(str(path))}: would overwrite the input {clean(given)}; give -o another name")
 
 
 def write_together(texts: Mapping[Path, str]) -> None:

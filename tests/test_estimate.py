@@ -331,3 +331,12 @@ def test_prices_may_differ_by_role() -> None:
     table["dram", "read", "weight"] = Price(7.0, "cheap weights", "published", 16)
     (row,) = estimate(LayerGraph("one", (matmul(),)), described(table=EnergyTable(table, 0.0, "none", "table"))).layers
     assert row.energy_by_component_pj["dram"]["weight"] == 7.0 * row.counts["dram"]["read"]["weight"]
+
+
+def test_computed_operands_are_no_weights() -> None:
+    # Attention scores: 8 tokens of 4 channels with each other. The second operand rests where weights do, and is none.
+    from energysim.workload.operations import matmul
+
+    layer = matmul("scores", {"P": 8, "C": 4, "M": 8})
+    (row,) = estimate(LayerGraph("attention", (layer,)), described()).layers
+    assert row.weight_bits == 0

@@ -6,6 +6,7 @@ admissible, and whatever is dropped at a key no better than the best mapping in 
 """
 
 from dataclasses import dataclass
+from time import perf_counter
 
 import numpy as np
 
@@ -36,13 +37,27 @@ class Limits:
 
 @dataclass
 class Best:
-    """The best mapping in hand, and the least bound of anything dropped unseen."""
+    """The best mapping in hand, and the least bound of anything dropped unseen.
+
+    `nodes` counts partial chains whose bound was computed; `until`: the `perf_counter` time to stop at.
+    """
 
     energy_pj: float = np.inf
     nest: Nests | None = None
     orders: tuple[tuple[int, ...], ...] = ()
     open_pj: float = np.inf
     candidates: int = 0
+    nodes: int = 0
+    until: float = np.inf
+    cut_short: bool = False
+
+    def late(self, keys: Numbers) -> bool:
+        """Whether time is over and there is a mapping to return; then `keys` stay open."""
+        if self.nest is None or perf_counter() < self.until:
+            return False
+        self.cut_short = True
+        self.open_pj = min(self.open_pj, float(keys.min(initial=np.inf)))
+        return True
 
     @property
     def limit(self) -> float:
@@ -155,10 +170,14 @@ def join(bounds: Bounds, tables: list[Level], best: Best, limits: Limits) -> Non
         (table.rows.whole,),
     )
     for level in range(problem.levels, 0, -1):
+        best.nodes += len(partial.key)
+        if best.late(partial.key):
+            return
         partial = _cut(partial, best, limits.partial)
         partial = _outward(bounds, tables, level, partial, best, limits=limits)
         if level > 1:
             partial = _spread(bounds, tables[level - 2], partial, best, limits)
+    best.nodes += len(partial.key)
     partial = _cut(partial, best, limits.nests)
     _finish(bounds, partial, best)
 
@@ -324,6 +343,8 @@ def _finish(bounds: Bounds, partial: Partial, best: Best, batch: int = 32) -> No
         _order(bounds, nests.take(np.arange(min(batch, len(partial.key)))), best, True)
     i = 0
     while i < len(partial.key) and partial.key[i] < best.limit:
+        if best.late(partial.key[i:]):
+            return
         which = np.arange(i, min(i + batch, len(partial.key)))
         _order(bounds, nests.take(which[partial.key[which] < best.limit]), best, False)
         i += batch

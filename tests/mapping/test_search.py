@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from energysim.costs.prices import energy_by_key
-from energysim.errors import NothingFitsError, UnknownNameError
+from energysim.errors import InputError, NothingFitsError, UnknownNameError
 from energysim.hardware.accelerator import Accelerator, Compute, EnergyTable, Memory, Price
 from energysim.hardware.read import read_accelerator
 from energysim.mapping.counts import count
@@ -76,6 +76,36 @@ def test_a_search_cut_short_still_bounds_from_below() -> None:
         assert result.lower_bound_pj <= best.energy_pj * (1 + 1e-9) <= result.energy_pj * (1 + 2e-9), seed
         cut += not result.optimal
     assert cut > 5
+
+
+def test_a_time_budget_returns_a_mapping_and_a_bound_that_hold() -> None:
+    # 64*64*56*56*9 points take far longer to prove than a microsecond
+    layer = convolution("conv2_x", m=64, c=64, p=56, q=56, r=3, s=3)
+    described = read_accelerator("eyeriss")
+    short = find_mapping(layer, described.accelerator, described.table, time_budget_s=1e-6)
+    whole = find_mapping(layer, described.accelerator, described.table, time_budget_s=1e6)
+    assert short.cut_short
+    assert not short.optimal
+    assert whole.optimal
+    assert not whole.cut_short
+    assert short.lower_bound_pj <= whole.energy_pj <= short.energy_pj
+    assert 0.0 < short.lower_bound_pj < short.energy_pj
+    assert 0 < short.nodes < whole.nodes
+    for seconds in (0.0, -1.0, float("nan")):
+        with pytest.raises(InputError, match="a time budget must be a number of seconds above 0"):
+            find_mapping(layer, described.accelerator, described.table, time_budget_s=seconds)
+
+
+def test_any_time_budget_keeps_the_bound_below_the_optimum() -> None:
+    for seed in range(700, 740):
+        layer, accelerator, table = case(seed)
+        try:
+            best = find_mapping(layer, accelerator, table)
+        except NothingFitsError:
+            continue
+        result = find_mapping(layer, accelerator, table, time_budget_s=1e-9)
+        assert result.lower_bound_pj <= best.energy_pj * (1 + 1e-9) <= result.energy_pj * (1 + 2e-9), seed
+        assert result.optimal == (not result.cut_short), seed
 
 
 def test_a_real_layer_is_proven_within_seconds() -> None:

@@ -67,9 +67,10 @@ def find_mapping(
     """The mapping of least energy of a layer on an accelerator within a named dataflow.
 
     `limits` say how much work the proof may take (default: about a second for the largest layers). Deterministic,
-    unless `time_budget_s` (seconds, above 0) ends it: then the best mapping so far is returned with its bound, after the
-    first quick look at every choice of bypasses, which always ends. Raises UnknownNameError for an unknown dataflow or objective, NothingFitsError when no mapping is legal, and names
-    the memory and the smallest tile that it would have to hold.
+    unless `time_budget_s` (seconds, above 0) ends the search: then the best mapping so far is returned with its bound;
+    the first quick dive always ends. Raises InputError for a budget that is none, UnknownNameError for an unknown
+    dataflow or objective, NothingFitsError when no mapping is legal, and names the memory and the smallest tile that it
+    would have to hold.
     """
     began = perf_counter()
     if time_budget_s is not None and not time_budget_s > 0.0:

@@ -18,7 +18,7 @@ from energysim.mapping.dataflows import Constraints, element_memories
 from energysim.mapping.dataflows import dataflow as named
 from energysim.mapping.nest import Loop, Mapping, even
 from energysim.mapping.search_bounds import Bounds
-from energysim.mapping.search_join import Best, Limits, join, levels
+from energysim.mapping.search_join import Best, Level, Limits, join, levels
 from energysim.mapping.search_orders import Exact
 from energysim.mapping.search_problem import Problem
 from energysim.mapping.search_space import Lattice, split_over_axes
@@ -80,14 +80,18 @@ def find_mapping(
         raise unknown("objective", objective, OBJECTIVES)
     lattice = Lattice(layer, tuple(layer.dims[d] for d in DIMS))
     best, winner = Best(until=began + (time_budget_s or np.inf)), None
+    limits, prepared = limits or Limits(), []
     for bypass in bypasses(layer, accelerator):
         problem = Problem(layer, accelerator, table, constraints, bypass, lattice)
+        if problem.fits[0][-1]:
+            bounds = Bounds(problem)
+            prepared.append((bounds, levels(bounds, limits.table)))
+    # a good mapping of the most promising choice ends the search of the others early
+    for bounds, tables in sorted(prepared, key=_root):
         before = best.energy_pj
-        if not problem.fits[0][-1]:
-            continue
-        _search(problem, best, limits or Limits())
+        _search(bounds, tables, best, limits)
         if best.energy_pj < before:
-            winner = problem
+            winner = bounds.problem
     if winner is None:
         raise NothingFitsError(_why(layer, accelerator, table, constraints, lattice))
     mapping = _mapping(winner, best)
@@ -111,9 +115,13 @@ def bypasses(layer: Layer, accelerator: Accelerator) -> list[Bypass]:
     return [tuple(choice) for choice in product(*options)]
 
 
-def _search(problem: Problem, best: Best, limits: Limits) -> None:
-    bounds = Bounds(problem)
-    tables = levels(bounds, limits.table)
+def _root(prepared: tuple[Bounds, list[Level]]) -> float:
+    """The least that any mapping of a problem can cost."""
+    bounds, tables = prepared
+    return float(tables[-1].key.min(initial=np.inf)) + bounds.constant_pj
+
+
+def _search(bounds: Bounds, tables: list[Level], best: Best, limits: Limits) -> None:
     before, known = best.open_pj, -np.inf
     wider = replace(limits, partial=10 * limits.partial, looks=10 * limits.looks, pairs=10 * limits.pairs)
     for limit in (DIVE, limits, wider):

@@ -5,7 +5,7 @@ memory inward: own cost plus the least cost ahead of any multiple of the tile. S
 admissible, and whatever is dropped at a key no better than the best mapping in hand needs no second look.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
@@ -169,6 +169,8 @@ def join(bounds: Bounds, tables: list[Level], best: Best, limits: Limits) -> Non
         (table.rows.spatial,),
         (table.rows.whole,),
     )
+    alone = replace(partial, spatial=())
+    partial = partial.take(np.flatnonzero(~_mirrored(bounds, alone, table.rows.spatial)))
     for level in range(problem.levels, 0, -1):
         best.nodes += len(partial.key)
         if best.late(partial.key):
@@ -207,7 +209,7 @@ def _outward(
     rows = np.flatnonzero(partial.key < best.limit)
     one, other = _pairs(bounds, inner[rows], partial.whole[rows], least, best=best, limits=limits)
     one = rows[one]
-    still = _still(bounds, partial.take(one), level, other)
+    still = _still(bounds, partial.take(one), level, other) & ~_mirrored(bounds, partial.take(one), (other,))
     one, other = one[still], other[still]
     now = Rows(level, partial.tiles[-1], partial.spatial[-1], partial.whole)
     if len(one) > limits.pairs:
@@ -218,6 +220,21 @@ def _outward(
     return Partial(
         sunk, (sunk + to_go[:, other]).min(axis=0), (*found.tiles, other), found.spatial, (*found.wholes, other)
     )
+
+
+def _mirrored(bounds: Bounds, partial: Partial, chosen: tuple[Numbers, ...]) -> Numbers:
+    """Whether a choice next to a partial chain is the mirror image of another one that goes on (bool per row)."""
+    later = np.zeros(len(partial.key), dtype=bool)
+    mirror = bounds.problem.mirror
+    if mirror is None:
+        return later
+    alike = np.ones(len(partial.key), dtype=bool)
+    for tiles in (*partial.tiles, *(s for gap in partial.spatial for s in gap)):
+        alike &= mirror[tiles] == tiles
+    for tiles in chosen:
+        later |= alike & (mirror[tiles] < tiles)
+        alike &= mirror[tiles] == tiles
+    return later
 
 
 def _still(bounds: Bounds, partial: Partial, level: int, outer: Numbers) -> Numbers:
@@ -323,13 +340,15 @@ def _spread(bounds: Bounds, table: Level, partial: Partial, best: Best, limits: 
     offset = np.arange(len(one)) - np.repeat(np.cumsum(counts) - counts, counts)
     row = table.start[tile][one] + offset
     key = (partial.sunk[:, one] + table.key[:, row]).min(axis=0)
-    kept = key < best.limit
-    one, row = one[kept], row[kept]
+    kept = np.flatnonzero(key < best.limit)
+    key, one, row = key[kept], one[kept], row[kept]
+    kept = np.flatnonzero(~_mirrored(bounds, partial.take(one), tuple(s[row] for s in table.rows.spatial)))
+    key, one, row = key[kept], one[kept], row[kept]
     found = partial.take(one)
     now = table.rows.take(row)
     return Partial(
         found.sunk + bounds.fixed(now),
-        key[kept],
+        key,
         found.tiles,
         (*found.spatial, now.spatial),
         (*found.wholes[:-1], now.whole),

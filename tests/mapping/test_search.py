@@ -9,12 +9,13 @@ import pytest
 
 from energysim.costs.prices import energy_by_key
 from energysim.errors import InputError, NothingFitsError, UnknownNameError
-from energysim.hardware.accelerator import Accelerator, Compute, EnergyTable, Memory, Price
+from energysim.hardware.accelerator import Accelerator, Array, Compute, EnergyTable, Memory, Price
 from energysim.hardware.read import read_accelerator
 from energysim.mapping.counts import count
 from energysim.mapping.nest import problems
 from energysim.mapping.replay import replay
 from energysim.mapping.search import Limits, SearchResult, find_mapping
+from energysim.mapping.search_problem import Problem
 from energysim.workload.layer import Layer, convolution
 from tests.mapping.brute import bypass_choices, least_energy
 from tests.mapping.cases import EVERY, random_accelerator, random_layer, random_prices
@@ -62,6 +63,47 @@ def test_deeper_hierarchies_with_two_arrays() -> None:
             assert result.optimal, seed
             found += 1
     assert found > 12
+
+
+def square(seed: int) -> tuple[Layer, Accelerator, EnergyTable]:
+    """A random tiny layer whose rows and columns are alike, with a random hierarchy and prices."""
+    random = Random(seed)
+    p, r, stride = random.choice([2, 3, 4]), random.choice([1, 1, 2]), random.choice([1, 2])
+    m, c = random.choice([(1, 1), (2, 1), (1, 3)])
+    layer = convolution("layer", m=m, c=c, p=p, q=p, r=r, s=r, stride=(stride, stride))
+    accelerator = random_accelerator(random, 2)
+    return layer, accelerator, random_prices(random, accelerator)
+
+
+def test_mirror_images_are_left_out_only_where_they_cost_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    optima, nodes, mirrored = {}, 0, 0
+    for seed in range(800, 840):
+        layer, accelerator, table = square(seed)
+        best, _ = least_energy(layer, accelerator, table, bypass_choices(layer, accelerator))
+        if best < float("inf"):
+            result = find_mapping(layer, accelerator, table)
+            assert result.energy_pj == pytest.approx(best, rel=1e-9), seed
+            assert result.optimal, seed
+            optima[seed], nodes = best, nodes + result.nodes
+            # an axis for P and not for Q tells rows from columns
+            axes = [axis.dims for array in accelerator.arrays for axis in array.axes if axis.dims]
+            mirrored += not axes
+    assert min(mirrored, len(optima) - mirrored) > 3
+    whole = Problem.mirror.func  # type: ignore[attr-defined]
+    monkeypatch.setattr(Problem, "mirror", property(lambda self: None))
+    assert sum(find_mapping(*square(seed)).nodes for seed in optima) > nodes
+    # pretending that rows and columns are always alike must be noticed
+    monkeypatch.setattr(Problem, "mirror", property(lambda self: whole(replace(self, accelerator=blind(self)))))
+    assert any(find_mapping(*square(seed)).energy_pj > best * (1 + 1e-9) for seed, best in optima.items())
+
+
+def blind(problem: Problem) -> Accelerator:
+    """The accelerator of a problem with every axis open to all dims."""
+    levels = tuple(
+        replace(x, axes=tuple(replace(a, dims=None) for a in x.axes)) if isinstance(x, Array) else x
+        for x in problem.accelerator.levels
+    )
+    return replace(problem.accelerator, levels=levels)
 
 
 def test_a_search_cut_short_still_bounds_from_below() -> None:

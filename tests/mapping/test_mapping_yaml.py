@@ -38,7 +38,7 @@ def test_every_legal_mapping_reads_back_equal(tmp_path_factory: pytest.TempPathF
         ("{dim: M, bound: 16}", "{dim: M}", ":5: loop field 'bound' is missing"),
         ("{dim: M, bound: 16}", "{dim: M, bund: 16}", ":5: unknown loop field 'bund'; did you mean 'bound'?"),
         ("{dim: M, bound: 16}", "16", ":5: nest must be a mapping with 'memory' or 'dim', not 16"),
-        ("axis: pe.x", "axis: pe.z", "unknown axis 'pe.z'; did you mean 'pe.x'?"),
+        ("axis: pe.x", "axis: pe.xx", "unknown axis 'pe.xx'; did you mean 'pe.x'?"),
         ("{memory: dram, tensor: weight}", "{memory: dam, tensor: weight}", ":2: unknown memory 'dam'; did you mean"),
         ("{memory: dram, tensor: weight}", "{memory: dram, tensor: wait}", ":2: unknown tensor 'wait'; did you mean"),
         ("{dim: M, bound: 16}", "{dim: M, bound: 15}", ": layer 'conv' on small: loops over M cover 60 of 64"),
@@ -74,16 +74,14 @@ def test_timeloop_says_the_same_loops() -> None:
 
 
 def test_timeloop_cannot_say_uneven_or_partial() -> None:
-    marks = [item for item in EVEN.nest if isinstance(item, Storage)]
     partial = Mapping(tuple(Loop("M", 22) if item == Loop("M", 16) else item for item in EVEN.nest))
     partial = Mapping(tuple(Loop("M", 3) if item == Loop("M", 4) else item for item in partial.nest))
     assert not problems(LAYER, ACCELERATOR, partial)
     # 22 x 3 = 66 steps for 64 channels
-    with pytest.raises(MappingError, match="loops over M cover 66 of 64: partial tiles$"):
+    with pytest.raises(MappingError, match=r"loops over M cover 66 of 64: partial tiles$"):
         to_timeloop(LAYER, ACCELERATOR, partial)
     late = [item for item in EVEN.nest if item != Storage("spad", "weight")]
     late.insert(late.index(Loop("M", 4)) + 1, Storage("spad", "weight"))
     assert not problems(LAYER, ACCELERATOR, Mapping(tuple(late)))
-    assert len(marks) == 8
-    with pytest.raises(MappingError, match="held from one depth in spad: uneven$"):
+    with pytest.raises(MappingError, match=r"held from one depth in spad: uneven$"):
         to_timeloop(LAYER, ACCELERATOR, Mapping(tuple(late)))

@@ -233,6 +233,7 @@ def map_command(options: argparse.Namespace) -> None:
     from energysim.mapping.search import find_mapping
     from energysim.report.mapped import mapping_parts, mapping_text, own_estimate
     from energysim.report.show import plain, show
+    from energysim.report.text import clean
     from energysim.report.write import check_writable, spare_inputs, write_together
     from energysim.workload.read import read_model
 
@@ -255,6 +256,7 @@ def map_command(options: argparse.Namespace) -> None:
         files = {Path(options.output): text}
         spare_inputs(files, (options.model, options.on, options.bits, options.mapping))
         write_together(files)
+        print(f"wrote {clean(options.output)}", file=sys.stderr)
     elif form == "nest":
         show(parts, sys.stdout)
     else:

@@ -73,6 +73,24 @@ def test_timeloop_says_the_same_loops() -> None:
             assert sorted(each["permutation"]) == sorted(DIMS)
 
 
+@settings(derandomize=True, max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(triples())
+def test_timeloop_says_all_loops_or_refuses_in_one_line(triple: Triple) -> None:
+    layer, accelerator, mapping = triple
+    try:
+        text = to_timeloop(layer, accelerator, mapping)
+    except MappingError as error:
+        assert "Timeloop's notation cannot say this mapping: " in str(error)
+        assert "\n" not in str(error)
+        return
+    said = dict.fromkeys(DIMS, 1)
+    for directive in parse(text, "text").plain()["mapping"]:
+        for factor in directive.get("factors", ()):
+            dim, bound = factor.split("=")
+            said[dim] *= int(bound)
+    assert said == dict.fromkeys(DIMS, 1) | dict(layer.dims)
+
+
 def test_timeloop_cannot_say_uneven_or_partial() -> None:
     partial = Mapping(tuple(Loop("M", 22) if item == Loop("M", 16) else item for item in EVEN.nest))
     partial = Mapping(tuple(Loop("M", 3) if item == Loop("M", 4) else item for item in partial.nest))

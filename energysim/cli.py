@@ -60,6 +60,8 @@ def parser() -> argparse.ArgumentParser:
         "  energysim estimate lenet_caffe5 --on my_chip.yaml --format csv -o lenet.csv",
     )
     _add_work(command)
+    says = "seconds for all searches together; what is not proven by then is shown with its gap (default: no limit)"
+    command.add_argument("--time-budget", type=float, metavar="SECONDS", help=says)
     command.add_argument("--format", choices=FORMATS, help="table, json or csv; by default what -o ends in, else table")
     command.add_argument(
         "-o", dest="output", metavar="FILE", help="write there, and beside it what is needed to run it again"
@@ -180,6 +182,7 @@ def estimate_command(options: argparse.Namespace) -> None:
             dataflow=options.dataflow,
             batch=options.batch,
             bits=options.bits,
+            time_budget_s=options.time_budget,
             progress=progress,
         )
     if options.strict:

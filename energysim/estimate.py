@@ -6,6 +6,7 @@ from dataclasses import replace
 from hashlib import sha256
 from math import gcd
 from pathlib import Path
+from time import perf_counter
 from types import ModuleType
 
 from energysim import __version__
@@ -41,11 +42,13 @@ def estimate(
     batch: int = 1,
     bits: int | str | Path | None = None,
     objective: str = "energy",
+    time_budget_s: float | None = None,
     progress: Progress | None = None,
 ) -> Estimate:
     """What `model` costs on `accelerator`, layer by layer, each under the best mapping found (equal layers once).
 
-    `batch` and `bits` change the model as in `read_model`. Raises InputError for what is not known and
+    `batch` and `bits` change the model as in `read_model`. `time_budget_s` (seconds) is for all searches together: each
+    different layer gets an equal part of what is left. Raises InputError for what is not known and
     NothingFitsError for a layer that no mapping fits on the accelerator.
     """
     graph = read_model(model, batch=batch, bits=bits)
@@ -54,7 +57,9 @@ def estimate(
         "bits": None if bits is None else str(bits),
         "dataflow": dataflow,
         "objective": objective,
+        "time_budget_s": time_budget_s,
     }
+    began, different = perf_counter(), len({same_work(layer) for layer in graph.layers})
     known: dict[object, tuple[LayerEstimate, tuple[Entry, ...]]] = {}
     layers = []
     for done, layer in enumerate(graph.layers):
@@ -63,7 +68,8 @@ def estimate(
         work = same_work(layer)
         if work not in known:
             described = accelerator.accelerator, accelerator.table
-            found = find_mapping(layer, *described, dataflow=dataflow, objective=objective)
+            share = _share(time_budget_s, perf_counter() - began, different - len(known))
+            found = find_mapping(layer, *described, dataflow=dataflow, objective=objective, time_budget_s=share)
             known[work] = estimate_layer(layer, accelerator, found)
         layers.append(replace(known[work][0], name=layer.name, op=layer.op))
     prices = used_prices(accelerator.table, (entry for _, entries in known.values() for entry in entries))
@@ -80,6 +86,13 @@ def estimate(
         accelerator_sha256=accelerator.sha256,
         version=__version__,
     )
+
+
+def _share(budget_s: float | None, spent_s: float, searches: int) -> float | None:
+    """What one of the searches to come may take of a time budget: at least a moment, and a budget below 0 as it is."""
+    if budget_s is None or not budget_s > 0.0:
+        return budget_s
+    return max(budget_s - spent_s, 1e-9) / searches
 
 
 def explain(

@@ -162,6 +162,18 @@ def test_output_brings_all_that_is_needed_to_run_again(small: str, tmp_path: Pat
     assert (result.model_sha256, result.accelerator_sha256) == (first.model_sha256, first.accelerator_sha256)
 
 
+def test_a_time_budget_must_be_seconds(small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    work = ["estimate", small, "--on", "one_mac"]
+    for wrong in ("0", "-1", "nan"):
+        assert main([*work, f"--time-budget={wrong}"]) == 2
+        assert capsys.readouterr().err == (
+            f"energysim: a time budget must be a number of seconds above 0, not {float(wrong)}\n"
+        )
+    assert main([*work, "--time-budget", "60", "-o", str(tmp_path / "a.json")]) == 0
+    again = json.loads((tmp_path / "a.options.json").read_text())["run_again"]
+    assert again[-2:] == ["--time-budget", "60.0"]
+
+
 def test_output_follows_its_suffix_and_format(small: str, tmp_path: Path) -> None:
     for name, extra, start in (
         ("a.csv", (), "model,accelerator,batch,name"),

@@ -181,7 +181,8 @@ def test_the_json_contract(result: energysim.Estimate) -> None:
     assert {"memory": "dram", "tensor": "weight"} in plain["layers"][0]["mapping"]
     assert plain["totals"]["energy_pj"] == math.fsum(row["energy_pj"] for row in plain["layers"])
     assert len(plain["model_sha256"]) == len(plain["accelerator_sha256"]) == 64
-    assert plain["options"] == {"batch": 1, "bits": None, "dataflow": "unconstrained", "objective": "energy"}
+    asked = {"batch": 1, "bits": None, "dataflow": "unconstrained", "objective": "energy", "time_budget_s": None}
+    assert plain["options"] == asked
 
 
 def test_roles_add_up_over_tensors() -> None:
@@ -278,6 +279,15 @@ def test_nothing_fits() -> None:
     tiny = replace(machine(), levels=(*machine().levels[:2], replace(machine().memories[1], capacity_bits=17)))
     with pytest.raises(NothingFitsError, match=r"matmul.*spad.*17"):
         estimate(LayerGraph("one", (matmul(),)), described(tiny))
+
+
+def test_a_time_budget_is_shared_and_leaves_a_gap(eyeriss: DescribedAccelerator) -> None:
+    model = energysim.read_model("resnet18")
+    short = estimate(model, eyeriss, time_budget_s=1e-3)
+    whole = estimate(model, eyeriss)
+    least = sum(row.lower_bound_pj for row in short.layers)
+    assert least <= sum(row.energy_pj for row in whole.layers) <= sum(row.energy_pj for row in short.layers)
+    assert sum(row.optimal for row in short.layers) < sum(row.optimal for row in whole.layers)
 
 
 def test_wrong_options_are_refused(eyeriss: DescribedAccelerator) -> None:

@@ -11,14 +11,14 @@ from time import perf_counter
 import numpy as np
 
 from energysim.costs.prices import energy_by_key
-from energysim.errors import MappingError, NothingFitsError, unknown
+from energysim.errors import InputError, MappingError, NothingFitsError, unknown
 from energysim.hardware.accelerator import Accelerator, EnergyTable
 from energysim.mapping.counts import Counts, count
 from energysim.mapping.dataflows import Constraints, element_memories
 from energysim.mapping.dataflows import dataflow as named
 from energysim.mapping.nest import Loop, Mapping, even
 from energysim.mapping.search_bounds import Bounds
-from energysim.mapping.search_join import Best, Limits, join, levels
+from energysim.mapping.search_join import Best, Level, Limits, join, levels
 from energysim.mapping.search_orders import Exact
 from energysim.mapping.search_problem import Problem
 from energysim.mapping.search_space import Lattice, split_over_axes
@@ -38,7 +38,9 @@ class SearchResult:
     """The best mapping found, its exact counts and energy in pJ, and what is proven about it.
 
     No mapping of the space costs less than `lower_bound_pj`; `optimal`: energy and bound agree within 1e-9 relative.
-    `candidates` counts complete mappings whose exact cost was computed; `seconds` is wall time.
+    `candidates` counts complete mappings whose exact cost was computed, `nodes` the partial ones that were bounded;
+    `seconds` is wall time, and `cut_short` says that a time budget ended the search (then the rest may differ from run
+    to run, and the bound still holds).
     """
 
     mapping: Mapping
@@ -47,7 +49,9 @@ class SearchResult:
     lower_bound_pj: float
     optimal: bool
     candidates: int
+    nodes: int
     seconds: float
+    cut_short: bool
 
 
 def find_mapping(
@@ -58,27 +62,36 @@ def find_mapping(
     dataflow: str = "unconstrained",
     objective: str = "energy",
     limits: Limits | None = None,
+    time_budget_s: float | None = None,
 ) -> SearchResult:
     """The mapping of least energy of a layer on an accelerator within a named dataflow.
 
-    `limits` say how much work the proof may take (default: about a second for the largest layers). Deterministic.
-    Raises UnknownNameError for an unknown dataflow or objective, NothingFitsError when no mapping is legal, and names
-    the memory and the smallest tile that it would have to hold.
+    `limits` say how much work the proof may take (default: about a second for the largest layers). Deterministic,
+    unless `time_budget_s` (seconds, above 0) ends the search: then the best mapping so far is returned with its bound;
+    the first quick dive always ends. Raises InputError for a budget that is none, UnknownNameError for an unknown
+    dataflow or objective, NothingFitsError when no mapping is legal, and names the memory and the smallest tile that it
+    would have to hold.
     """
     began = perf_counter()
+    if time_budget_s is not None and not time_budget_s > 0.0:
+        raise InputError(f"a time budget must be a number of seconds above 0, not {time_budget_s}")
     constraints = named(dataflow)
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, OBJECTIVES)
     lattice = Lattice(layer, tuple(layer.dims[d] for d in DIMS))
-    best, winner = Best(), None
+    best, winner = Best(until=began + (time_budget_s or np.inf)), None
+    limits, prepared = limits or Limits(), []
     for bypass in bypasses(layer, accelerator):
         problem = Problem(layer, accelerator, table, constraints, bypass, lattice)
+        if problem.fits[0][-1]:
+            bounds = Bounds(problem)
+            prepared.append((bounds, levels(bounds, limits.table)))
+    # a good mapping of the most promising choice ends the search of the others early
+    for bounds, tables in sorted(prepared, key=_root):
         before = best.energy_pj
-        if not problem.fits[0][-1]:
-            continue
-        _search(problem, best, limits or Limits())
+        _search(bounds, tables, best, limits)
         if best.energy_pj < before:
-            winner = problem
+            winner = bounds.problem
     if winner is None:
         raise NothingFitsError(_why(layer, accelerator, table, constraints, lattice))
     mapping = _mapping(winner, best)
@@ -87,7 +100,9 @@ def find_mapping(
     energy += winner.idle_pj_per_step * counts.steps
     bound = min(energy, best.open_pj)
     optimal = bound >= energy * (1.0 - 1e-9)
-    return SearchResult(mapping, counts, energy, bound, optimal, best.candidates, perf_counter() - began)
+    late = best.cut_short and not optimal
+    seconds = perf_counter() - began
+    return SearchResult(mapping, counts, energy, bound, optimal, best.candidates, best.nodes, seconds, late)
 
 
 def bypasses(layer: Layer, accelerator: Accelerator) -> list[Bypass]:
@@ -100,17 +115,23 @@ def bypasses(layer: Layer, accelerator: Accelerator) -> list[Bypass]:
     return [tuple(choice) for choice in product(*options)]
 
 
-def _search(problem: Problem, best: Best, limits: Limits) -> None:
-    bounds = Bounds(problem)
-    tables = levels(bounds, limits.table)
-    before = best.open_pj
+def _root(prepared: tuple[Bounds, list[Level]]) -> float:
+    """The least that any mapping of a problem can cost."""
+    bounds, tables = prepared
+    return float(tables[-1].key.min(initial=np.inf)) + bounds.constant_pj
+
+
+def _search(bounds: Bounds, tables: list[Level], best: Best, limits: Limits) -> None:
+    before, known = best.open_pj, -np.inf
     wider = replace(limits, partial=10 * limits.partial, looks=10 * limits.looks, pairs=10 * limits.pairs)
     for limit in (DIVE, limits, wider):
         if limit == wider and np.isfinite(best.energy_pj):
             break
         best.open_pj = np.inf
         join(bounds, tables, best, limit)
-        if best.open_pj >= best.limit:
+        # every dive leaves a bound of its own, and each of them holds
+        known = best.open_pj = max(known, best.open_pj)
+        if best.open_pj >= best.limit or best.late(np.array([best.open_pj])):
             break
     best.open_pj = min(before, best.open_pj)
 

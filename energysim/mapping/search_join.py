@@ -5,7 +5,8 @@ memory inward: own cost plus the least cost ahead of any multiple of the tile. S
 admissible, and whatever is dropped at a key no better than the best mapping in hand needs no second look.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from time import perf_counter
 
 import numpy as np
 
@@ -36,13 +37,27 @@ class Limits:
 
 @dataclass
 class Best:
-    """The best mapping in hand, and the least bound of anything dropped unseen."""
+    """The best mapping in hand, and the least bound of anything dropped unseen.
+
+    `nodes` counts partial chains whose bound was computed; `until`: the `perf_counter` time to stop at.
+    """
 
     energy_pj: float = np.inf
     nest: Nests | None = None
     orders: tuple[tuple[int, ...], ...] = ()
     open_pj: float = np.inf
     candidates: int = 0
+    nodes: int = 0
+    until: float = np.inf
+    cut_short: bool = False
+
+    def late(self, keys: Numbers) -> bool:
+        """Whether time is over and there is a mapping to return; then `keys` stay open."""
+        if self.nest is None or perf_counter() < self.until:
+            return False
+        self.cut_short = True
+        self.open_pj = min(self.open_pj, float(keys.min(initial=np.inf)))
+        return True
 
     @property
     def limit(self) -> float:
@@ -154,11 +169,17 @@ def join(bounds: Bounds, tables: list[Level], best: Best, limits: Limits) -> Non
         (table.rows.spatial,),
         (table.rows.whole,),
     )
+    alone = replace(partial, spatial=())
+    partial = partial.take(np.flatnonzero(~_mirrored(bounds, alone, table.rows.spatial)))
     for level in range(problem.levels, 0, -1):
+        best.nodes += len(partial.key)
+        if best.late(partial.key):
+            return
         partial = _cut(partial, best, limits.partial)
         partial = _outward(bounds, tables, level, partial, best, limits=limits)
         if level > 1:
             partial = _spread(bounds, tables[level - 2], partial, best, limits)
+    best.nodes += len(partial.key)
     partial = _cut(partial, best, limits.nests)
     _finish(bounds, partial, best)
 
@@ -188,7 +209,7 @@ def _outward(
     rows = np.flatnonzero(partial.key < best.limit)
     one, other = _pairs(bounds, inner[rows], partial.whole[rows], least, best=best, limits=limits)
     one = rows[one]
-    still = _still(bounds, partial.take(one), level, other)
+    still = _still(bounds, partial.take(one), level, other) & ~_mirrored(bounds, partial.take(one), (other,))
     one, other = one[still], other[still]
     now = Rows(level, partial.tiles[-1], partial.spatial[-1], partial.whole)
     if len(one) > limits.pairs:
@@ -199,6 +220,21 @@ def _outward(
     return Partial(
         sunk, (sunk + to_go[:, other]).min(axis=0), (*found.tiles, other), found.spatial, (*found.wholes, other)
     )
+
+
+def _mirrored(bounds: Bounds, partial: Partial, chosen: tuple[Numbers, ...]) -> Numbers:
+    """Whether a choice next to a partial chain is the mirror image of another one that goes on (bool per row)."""
+    later = np.zeros(len(partial.key), dtype=bool)
+    mirror = bounds.problem.mirror
+    if mirror is None:
+        return later
+    alike = np.ones(len(partial.key), dtype=bool)
+    for tiles in (*partial.tiles, *(s for gap in partial.spatial for s in gap)):
+        alike &= mirror[tiles] == tiles
+    for tiles in chosen:
+        later |= alike & (mirror[tiles] < tiles)
+        alike &= mirror[tiles] == tiles
+    return later
 
 
 def _still(bounds: Bounds, partial: Partial, level: int, outer: Numbers) -> Numbers:
@@ -304,13 +340,15 @@ def _spread(bounds: Bounds, table: Level, partial: Partial, best: Best, limits: 
     offset = np.arange(len(one)) - np.repeat(np.cumsum(counts) - counts, counts)
     row = table.start[tile][one] + offset
     key = (partial.sunk[:, one] + table.key[:, row]).min(axis=0)
-    kept = key < best.limit
-    one, row = one[kept], row[kept]
+    kept = np.flatnonzero(key < best.limit)
+    key, one, row = key[kept], one[kept], row[kept]
+    kept = np.flatnonzero(~_mirrored(bounds, partial.take(one), tuple(s[row] for s in table.rows.spatial)))
+    key, one, row = key[kept], one[kept], row[kept]
     found = partial.take(one)
     now = table.rows.take(row)
     return Partial(
         found.sunk + bounds.fixed(now),
-        key[kept],
+        key,
         found.tiles,
         (*found.spatial, now.spatial),
         (*found.wholes[:-1], now.whole),
@@ -324,6 +362,8 @@ def _finish(bounds: Bounds, partial: Partial, best: Best, batch: int = 32) -> No
         _order(bounds, nests.take(np.arange(min(batch, len(partial.key)))), best, True)
     i = 0
     while i < len(partial.key) and partial.key[i] < best.limit:
+        if best.late(partial.key[i:]):
+            return
         which = np.arange(i, min(i + batch, len(partial.key)))
         _order(bounds, nests.take(which[partial.key[which] < best.limit]), best, False)
         i += batch

@@ -188,6 +188,26 @@ class Problem:
             tables.append(table)
         return tuple(tables)
 
+    @cached_property
+    def mirror(self) -> Numbers | None:
+        """For every tile the one with rows and columns (P and Q, R and S) exchanged, None where that is another problem.
+
+        Exchanged throughout, a mapping costs the same if sizes, ranks, axes and dataflow know no difference.
+        """
+        other = dict(zip("PQRS", "QPSR", strict=True))
+        dims, sizes = self.lattice.dims, self.layer.dims
+        swap = lambda names: frozenset(other.get(d, d) for d in names)  # noqa: E731
+        restricted = (self.constraints.spread, self.constraints.whole, self.constraints.streamed)
+        sets = [axis.dims for gap in self.gaps for array in gap for axis in array.axes if axis.dims is not None]
+        same = all(sizes[d] == sizes[e] for d, e in other.items()) and all(s == swap(s) for s in (*restricted, *sets))
+        for tensor in self.layer.tensors:
+            ranks = sorted(sorted(rank.terms) for rank in tensor.ranks)
+            same = same and ranks == sorted(sorted((other.get(d, d), u) for d, u in r.terms) for r in tensor.ranks)
+        if not same:
+            return None
+        flat = np.arange(self.lattice.size).reshape(self.lattice.shape)
+        return flat.transpose([dims.index(other.get(d, d)) for d in dims]).reshape(-1)
+
     def fan_out(self, gaps: range) -> int:
         """Instances that the arrays of some gaps have together."""
         return prod(array.fan_out for gap in gaps for array in self.gaps[gap])

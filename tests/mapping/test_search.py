@@ -8,13 +8,14 @@ from random import Random
 import pytest
 
 from energysim.costs.prices import energy_by_key
-from energysim.errors import NothingFitsError, UnknownNameError
-from energysim.hardware.accelerator import Accelerator, Compute, EnergyTable, Memory, Price
+from energysim.errors import InputError, NothingFitsError, UnknownNameError
+from energysim.hardware.accelerator import Accelerator, Array, Compute, EnergyTable, Memory, Price
 from energysim.hardware.read import read_accelerator
 from energysim.mapping.counts import count
 from energysim.mapping.nest import problems
 from energysim.mapping.replay import replay
 from energysim.mapping.search import Limits, SearchResult, find_mapping
+from energysim.mapping.search_problem import Problem
 from energysim.workload.layer import Layer, convolution
 from tests.mapping.brute import bypass_choices, least_energy
 from tests.mapping.cases import EVERY, random_accelerator, random_layer, random_prices
@@ -64,6 +65,47 @@ def test_deeper_hierarchies_with_two_arrays() -> None:
     assert found > 12
 
 
+def square(seed: int) -> tuple[Layer, Accelerator, EnergyTable]:
+    """A random tiny layer whose rows and columns are alike, with a random hierarchy and prices."""
+    random = Random(seed)
+    p, r, stride = random.choice([2, 3, 4]), random.choice([1, 1, 2]), random.choice([1, 2])
+    m, c = random.choice([(1, 1), (2, 1), (1, 3)])
+    layer = convolution("layer", m=m, c=c, p=p, q=p, r=r, s=r, stride=(stride, stride))
+    accelerator = random_accelerator(random, 2)
+    return layer, accelerator, random_prices(random, accelerator)
+
+
+def test_mirror_images_are_left_out_only_where_they_cost_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    optima, nodes, mirrored = {}, 0, 0
+    for seed in range(800, 840):
+        layer, accelerator, table = square(seed)
+        best, _ = least_energy(layer, accelerator, table, bypass_choices(layer, accelerator))
+        if best < float("inf"):
+            result = find_mapping(layer, accelerator, table)
+            assert result.energy_pj == pytest.approx(best, rel=1e-9), seed
+            assert result.optimal, seed
+            optima[seed], nodes = best, nodes + result.nodes
+            # an axis for P and not for Q tells rows from columns
+            axes = [axis.dims for array in accelerator.arrays for axis in array.axes if axis.dims]
+            mirrored += not axes
+    assert min(mirrored, len(optima) - mirrored) > 3
+    whole = Problem.mirror.func  # type: ignore[attr-defined]
+    monkeypatch.setattr(Problem, "mirror", property(lambda self: None))
+    assert sum(find_mapping(*square(seed)).nodes for seed in optima) > nodes
+    # pretending that rows and columns are always alike must be noticed
+    monkeypatch.setattr(Problem, "mirror", property(lambda self: whole(replace(self, accelerator=blind(self)))))
+    assert any(find_mapping(*square(seed)).energy_pj > best * (1 + 1e-9) for seed, best in optima.items())
+
+
+def blind(problem: Problem) -> Accelerator:
+    """The accelerator of a problem with every axis open to all dims."""
+    levels = tuple(
+        replace(x, axes=tuple(replace(a, dims=None) for a in x.axes)) if isinstance(x, Array) else x
+        for x in problem.accelerator.levels
+    )
+    return replace(problem.accelerator, levels=levels)
+
+
 def test_a_search_cut_short_still_bounds_from_below() -> None:
     short, cut = Limits(table=20, looks=200, pairs=10, partial=5, nests=5), 0
     for seed in range(500, 560):
@@ -76,6 +118,36 @@ def test_a_search_cut_short_still_bounds_from_below() -> None:
         assert result.lower_bound_pj <= best.energy_pj * (1 + 1e-9) <= result.energy_pj * (1 + 2e-9), seed
         cut += not result.optimal
     assert cut > 5
+
+
+def test_a_time_budget_returns_a_mapping_and_a_bound_that_hold() -> None:
+    # 64*64*56*56*9 points take far longer to prove than a microsecond
+    layer = convolution("conv2_x", m=64, c=64, p=56, q=56, r=3, s=3)
+    described = read_accelerator("eyeriss")
+    short = find_mapping(layer, described.accelerator, described.table, time_budget_s=1e-6)
+    whole = find_mapping(layer, described.accelerator, described.table, time_budget_s=1e6)
+    assert short.cut_short
+    assert not short.optimal
+    assert whole.optimal
+    assert not whole.cut_short
+    assert short.lower_bound_pj <= whole.energy_pj <= short.energy_pj
+    assert 0.0 < short.lower_bound_pj < short.energy_pj
+    assert 0 < short.nodes < whole.nodes
+    for seconds in (0.0, -1.0, float("nan")):
+        with pytest.raises(InputError, match="a time budget must be a number of seconds above 0"):
+            find_mapping(layer, described.accelerator, described.table, time_budget_s=seconds)
+
+
+def test_any_time_budget_keeps_the_bound_below_the_optimum() -> None:
+    for seed in range(700, 740):
+        layer, accelerator, table = case(seed)
+        try:
+            best = find_mapping(layer, accelerator, table)
+        except NothingFitsError:
+            continue
+        result = find_mapping(layer, accelerator, table, time_budget_s=1e-9)
+        assert result.lower_bound_pj <= best.energy_pj * (1 + 1e-9) <= result.energy_pj * (1 + 2e-9), seed
+        assert result.optimal == (not result.cut_short), seed
 
 
 def test_a_real_layer_is_proven_within_seconds() -> None:

@@ -86,7 +86,7 @@ def test_the_nest_on_paper() -> None:
     layer, accelerator = matmul(), machine(axis=3)
     layer = replace(layer, tensors=(*layer.tensors[:2], replace(layer.output, bits=8, partial_bits=16)))
     nest = mapping(layer, accelerator)
-    found = SearchResult(nest, count(layer, accelerator, nest), 0.0, 0.0, False, 1, 0.0)
+    found = SearchResult(nest, count(layer, accelerator, nest), 0.0, 0.0, False, 1, 1, 0.0, False)
     row, _ = estimate_layer(layer, described(accelerator), found)
     # only finished outputs of 8 bits reach DRAM, partial sums of 16 are added up in the spad
     assert nest_lines(layer, accelerator, row) == [
@@ -105,7 +105,7 @@ def test_the_explanation_on_paper() -> None:
     accelerator = described(facts, prices(idle_power_w=1e-9))
     nest = mapping(layer, facts)
     counts = count(layer, facts, nest)
-    found = SearchResult(nest, counts, 0.0, 0.0, False, 1, 0.0)
+    found = SearchResult(nest, counts, 0.0, 0.0, False, 1, 1, 0.0, False)
     row, entries = estimate_layer(layer, accelerator, found)
     text = plain(explanation(layer, facts, accelerator.table, row, entries))
     lines = [line.split() for line in text.splitlines()]

@@ -77,6 +77,19 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_work(command, "layer")
 
+    command = _command(
+        commands,
+        "map",
+        map_command,
+        "the mapping found for a layer, as a nest or a file; the price of a mapping of your own",
+        "energysim map resnet50 conv1 --on eyeriss --bits 8 --format yaml -o mine.yaml\n"
+        "  energysim map resnet50 conv1 --on eyeriss --bits 8 --mapping mine.yaml",
+    )
+    _add_work(command, "layer")
+    command.add_argument("--format", choices=("nest", "yaml", "timeloop"), help="nest (default), yaml or timeloop")
+    command.add_argument("-o", dest="output", metavar="FILE", help="write the mapping there")
+    command.add_argument("--mapping", metavar="FILE", help="price this mapping (as --format yaml writes them)")
+
     example = "energysim models"
     _command(commands, "models", models_command, "the networks that ship with energysim", example)
 
@@ -210,6 +223,47 @@ def explain_command(options: argparse.Namespace) -> None:
     work = {"dataflow": options.dataflow, "batch": options.batch, "bits": options.bits}
     layer, row, entries = explain(model, options.layer, accelerator, **work)
     show(explanation(layer, accelerator.accelerator, accelerator.table, row, entries), sys.stdout)
+
+
+def map_command(options: argparse.Namespace) -> None:
+    """Print or write the mapping of one layer, or price the user's own."""
+    from pathlib import Path
+
+    from energysim.errors import unknown
+    from energysim.estimate import estimate_layer
+    from energysim.hardware.read import read_accelerator
+    from energysim.mapping.mapping_yaml import read_mapping
+    from energysim.mapping.search import find_mapping
+    from energysim.report.mapped import mapping_parts, mapping_text, own_estimate
+    from energysim.report.show import plain, show
+    from energysim.report.text import clean
+    from energysim.report.write import check_writable, spare_inputs, write_together
+    from energysim.workload.read import read_model
+
+    if options.output:
+        check_writable(options.output)
+    described = read_accelerator(options.on)
+    graph = read_model(_read(options), batch=options.batch, bits=options.bits)
+    layers = {each.name: each for each in graph.layers}
+    if options.layer not in layers:
+        raise unknown(f"layer of {graph.name}", options.layer, layers)
+    layer, accelerator = layers[options.layer], described.accelerator
+    own = read_mapping(options.mapping, layer, accelerator) if options.mapping else None
+    found = find_mapping(layer, accelerator, described.table, dataflow=options.dataflow)
+    best, _ = estimate_layer(layer, described, found)
+    row = own_estimate(layer, described, found, own) if own else best
+    form = options.format or "nest"
+    parts = mapping_parts(layer, accelerator, row, best if own else None)
+    text = plain(parts) if form == "nest" else mapping_text(layer, accelerator, row, form)
+    if options.output:
+        files = {Path(options.output): text}
+        spare_inputs(files, (options.model, options.on, options.bits, options.mapping))
+        write_together(files)
+        print(f"wrote {clean(options.output)}", file=sys.stderr)
+    elif form == "nest":
+        show(parts, sys.stdout)
+    else:
+        sys.stdout.write(text)
 
 
 def models_command(options: argparse.Namespace) -> None:

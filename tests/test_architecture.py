@@ -18,7 +18,7 @@ ALLOWED = {
     "yaml_fields": {"errors", "yaml_nodes"},
     "workload": {"errors", "yaml_nodes", "yaml_fields", "packaged"},
     "hardware": {"errors", "yaml_nodes", "yaml_fields", "packaged"},
-    "mapping": {"errors", "workload", "hardware", "costs"},
+    "mapping": {"errors", "workload", "hardware", "costs", "yaml_nodes", "yaml_fields"},
     "costs": {"errors", "workload", "hardware", "mapping"},
     "estimate": {"errors", "workload", "hardware", "mapping", "costs", "packaged"},
     "calibration": {"errors", "estimate", "workload", "hardware", "mapping", "costs"},

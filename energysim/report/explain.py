@@ -7,7 +7,9 @@ from energysim.costs.ledger import Entry
 from energysim.costs.result import LayerEstimate
 from energysim.hardware.accelerator import Accelerator, EnergyTable, Price
 from energysim.mapping.counts import PARTIAL
+from energysim.mapping.headroom import axis_uses, rooms
 from energysim.mapping.nest import Loop, Mapping, Storage
+from energysim.mapping.search_rivals import rivals
 from energysim.report.tables import new_table
 from energysim.report.text import SPACE, clean, joules, percent, si
 from energysim.workload.layer import Layer
@@ -37,6 +39,10 @@ def explanation(
         yield Text(line)
     yield Text()
     yield from _ledger_table(row, entries, table)
+    yield Text()
+    yield Text("What holds it back, and the next-best orders", style="bold")
+    for line in (*limit_lines(accelerator, layer, row.mapping), *rival_lines(layer, accelerator, table, row.mapping)):
+        yield Text(line)
     yield Text()
     yield Text("Time: the slowest sets the pace", style="bold")
     for line in time_lines(row, accelerator, table):
@@ -73,6 +79,34 @@ def nest_lines(layer: Layer, accelerator: Accelerator, row: LayerEstimate) -> li
     spread = _spread(mapping)
     instances = accelerator.instances(accelerator.compute.name)
     lines.append(f"{'  ' * depth}{clean(accelerator.compute.name)}: {spread:,} of {instances:,} at work")
+    return lines
+
+
+def limit_lines(accelerator: Accelerator, layer: Layer, mapping: Mapping) -> list[str]:
+    """For each memory below the outermost and each array axis, whether its limit is reached."""
+    lines = []
+    for room in rooms(layer, accelerator, mapping):
+        name = clean(f"{room.memory} {room.part}".strip())
+        capacity = "" if room.capacity_bits is None else f" of {room.capacity_bits:,}"
+        grows = ", ".join(f"{dim} to {size}" for dim, size in room.grows.items())
+        state = "full: no tile can grow" if room.full else f"room for {grows}" if grows else "holds all it could use"
+        lines.append(f"  {name}: {room.used_bits:,}{capacity} bits; {state}")
+    for use in axis_uses(accelerator, mapping):
+        state = "used up" if use.full else "not used up"
+        lines.append(f"  {clean(use.axis)}: {use.used:,} of {use.size:,} instances; {state}")
+    return lines
+
+
+def rival_lines(layer: Layer, accelerator: Accelerator, table: EnergyTable, mapping: Mapping) -> list[str]:
+    """For each memory's block of loops, what the best order with another tensor kept still would cost."""
+    lines = []
+    for rival in rivals(layer, accelerator, table, mapping):
+        still, other = (clean(" and ".join(names)) or "nothing" for names in (rival.still, rival.other_still))
+        sign = "+" if rival.more_pj >= 0 else "-"
+        lines.append(
+            f"  {clean(rival.memory)} keeps {still} still; keeping {other} still instead (loops "
+            f"{' '.join(rival.order)}): {sign}{abs(rival.more_pj):,.1f} pJ ({sign}{abs(rival.share) * 100:.3g} %)"
+        )
     return lines
 
 

@@ -1,0 +1,92 @@
+"""A layer's mapping as `energysim map` prints it: the nest, its energy and what is proven; a user's own beside it."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from energysim.costs.result import LayerEstimate
+from energysim.estimate import estimate_layer
+from energysim.hardware.accelerator import Accelerator
+from energysim.hardware.read import DescribedAccelerator
+from energysim.mapping.counts import count
+from energysim.mapping.mapping_yaml import to_yaml
+from energysim.mapping.nest import Mapping
+from energysim.mapping.search import SearchResult
+from energysim.mapping.timeloop import to_timeloop
+from energysim.report.explain import nest_lines
+from energysim.report.text import SPACE, clean, joules, percent
+from energysim.workload.layer import Layer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+
+
+def own_estimate(
+    layer: Layer, accelerator: DescribedAccelerator, found: SearchResult, mapping: Mapping
+) -> LayerEstimate:
+    """A layer under a mapping of the user's own; raises MappingError when it is not legal.
+
+    Its lower bound is what no mapping at all goes below: it may lie outside the space that the search proved.
+    """
+    counts = count(layer, accelerator.accelerator, mapping)
+    own = replace(found, mapping=mapping, counts=counts, lower_bound_pj=0.0, optimal=False)
+    return estimate_layer(layer, accelerator, own)[0]
+
+
+def mapping_text(layer: Layer, accelerator: Accelerator, row: LayerEstimate, form: str) -> str:
+    """A row's mapping as "yaml" or "timeloop" text; raises MappingError where Timeloop cannot say it."""
+    return to_yaml(row.mapping) if form == "yaml" else to_timeloop(layer, accelerator, row.mapping)
+
+
+def mapping_parts(
+    layer: Layer, accelerator: Accelerator, row: LayerEstimate, best: LayerEstimate | None = None
+) -> "Sequence[RenderableType]":
+    """The nest, and in words its energy, use and proof; where `best` is given, how far `row` is above it."""
+    from rich.text import Text
+
+    head = f"{clean(layer.name)} on {clean(accelerator.name)}: {joules(row.energy_pj)} ({row.energy_pj:,.1f} pJ)"
+    busy = f"compute units busy {percent(row.utilisation) or '0'} % of their steps, {row.latency_cycles:,} cycles"
+    lines = [*nest_lines(layer, accelerator, row), "", busy]
+    if best is None:
+        lines.append(_proof(row))
+    else:
+        lines += [*_count_lines(row), *_comparison(row, best)]
+    return [Text(head, style="bold"), *map(Text, lines)]
+
+
+def _proof(row: LayerEstimate) -> str:
+    if row.optimal:
+        return f"proven: among {SPACE} of this dataflow, none costs less"
+    return f"not proven: among {SPACE} of this dataflow, none costs less than {row.lower_bound_pj:,.1f} pJ"
+
+
+def _count_lines(row: LayerEstimate) -> list[str]:
+    """Every count: elements moved, or operations done."""
+    return [
+        f"  {clean(component)} {action} {clean(role)}: {number:,}"
+        for component, actions in row.counts.items()
+        for action, roles in actions.items()
+        for role, number in roles.items()
+        if number
+    ]
+
+
+def _comparison(row: LayerEstimate, best: LayerEstimate) -> list[str]:
+    """How far a mapping is above the best one found and above what that search proved."""
+    lines = [f"best found by the search: {best.energy_pj:,.1f} pJ; this mapping: {_away(row, best.energy_pj)}"]
+    lines.append(
+        f"lower bound of {SPACE}: {best.lower_bound_pj:,.1f} pJ; this mapping: {_away(row, best.lower_bound_pj)}"
+    )
+    if row.energy_pj < best.lower_bound_pj:
+        lines.append("it is below that bound, so it is not of the space that was searched (or not of the dataflow)")
+    return lines
+
+
+def _away(row: LayerEstimate, pj: float) -> str:
+    """As in "12.5 pJ (3.10 %) above"."""
+    difference = row.energy_pj - pj
+    if abs(difference) <= 1e-9 * max(row.energy_pj, pj):
+        return "equal"
+    share = f" ({abs(difference) / pj:.2%})".replace("%", " %") if pj else ""
+    return f"{abs(difference):,.1f} pJ{share} {'above' if difference > 0 else 'below'}"

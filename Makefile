@@ -49,6 +49,7 @@ bench: $(VENV)/dev
 	@touch $@
 
 peers: $(VENV)/dev .peers/zigzag/ready
+	$(BIN)/python -m bench.zigzag_network
 	$(BIN)/python -m bench.peer
 
 models: $(VENV)/dev
@@ -56,6 +57,7 @@ models: $(VENV)/dev
 
 reports: $(VENV)/dev
 	$(BIN)/python -m reports.eyeriss
+	$(BIN)/python -m reports.search_growth
 
 clean:
 	rm -rf $(VENV) build dist

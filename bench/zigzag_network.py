@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ def translated(layer: Layer, described: DescribedAccelerator, found: dict[str, A
 
     ZigZag orders temporal loops alone; ours also has the spread loops in the nest, between the marks of what is outside
     and inside the array. An outer mark that stands too far in is moved out: a larger tile, never more traffic above.
+    A dim spread wider than its temporal loops leave is cut to what they leave: as many steps, as ZigZag's fractions.
     """
     levels = described.accelerator.levels
     rank = {level.name: i for i, level in enumerate(levels)}
@@ -85,8 +87,9 @@ def translated(layer: Layer, described: DescribedAccelerator, found: dict[str, A
     moved = any(depth < border for depth, mark in marks if rank[mark.memory] < array)
     marks = [(max(depth, border) if rank[mark.memory] < array else depth, mark) for depth, mark in marks]
     marks.sort(key=lambda item: (-item[0], rank[item[1].memory]))
+    left = {DIM[d]: -(-layer.dims[DIM[d]] // prod(n for o, n in order if o == d)) for d in DIM}
     spread = [
-        Loop(DIM[dim], int(size), f"pe.{axis.lower()}")
+        Loop(DIM[dim], min(int(size), left[DIM[dim]]), f"pe.{axis.lower()}")
         for axis, single in found["spatial"].items()
         for dim, size in single
         if size > 1

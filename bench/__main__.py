@@ -25,11 +25,11 @@ from energysim.workload.read import read_model
 RUNS = 5
 COMMANDS = {
     "energysim --help": ("--help",),
-    "estimate alexnet on eyeriss": ("estimate", "alexnet", "--on", "eyeriss"),
-    "estimate resnet18 on eyeriss": ("estimate", "resnet18", "--on", "eyeriss"),
-    "estimate resnet50 on eyeriss": ("estimate", "resnet50", "--on", "eyeriss"),
-    "estimate mobilenet_v2 on eyeriss": ("estimate", "mobilenet_v2", "--on", "eyeriss"),
-    "estimate googlenet on eyeriss": ("estimate", "googlenet", "--on", "eyeriss"),
+    "estimate alexnet on eyeriss": ("estimate", "alexnet", "--on", "eyeriss", "--no-cache"),
+    "estimate resnet18 on eyeriss": ("estimate", "resnet18", "--on", "eyeriss", "--no-cache"),
+    "estimate resnet50 on eyeriss": ("estimate", "resnet50", "--on", "eyeriss", "--no-cache"),
+    "estimate mobilenet_v2 on eyeriss": ("estimate", "mobilenet_v2", "--on", "eyeriss", "--no-cache"),
+    "estimate googlenet on eyeriss": ("estimate", "googlenet", "--on", "eyeriss", "--no-cache"),
 }
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from energysim.estimate import estimate
     from energysim.hardware.accelerator import Accelerator
     from energysim.hardware.read import DescribedAccelerator, read_accelerator
+    from energysim.mapping.search_cache import SearchCache
     from energysim.workload.graph import LayerGraph
     from energysim.workload.layer import Layer
     from energysim.workload.read import read_model
@@ -28,6 +29,7 @@ _HOMES = {
     "Layer": "energysim.workload.layer",
     "LayerEstimate": "energysim.costs.result",
     "LayerGraph": "energysim.workload.graph",
+    "SearchCache": "energysim.mapping.search_cache",
     "estimate": "energysim.estimate",
     "read_accelerator": "energysim.hardware.read",
     "read_model": "energysim.workload.read",
@@ -42,6 +44,7 @@ __all__ = [
     "Layer",
     "LayerEstimate",
     "LayerGraph",
+    "SearchCache",
     "__version__",
     "estimate",
     "read_accelerator",

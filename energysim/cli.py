@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from energysim.estimate import Progress
+    from energysim.mapping.search_cache import SearchCache
     from energysim.workload.graph import LayerGraph
 
 SHORT_S = 0.5
@@ -66,6 +67,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "-o", dest="output", metavar="FILE", help="write there, and beside it what is needed to run it again"
     )
+    says = "processes that search layers at once (default 1); the answer does not depend on it"
+    command.add_argument("--jobs", type=int, default=1, metavar="N", help=says)
     command.add_argument("--strict", action="store_true", help="refuse to use a price that no source is given for")
 
     command = _command(
@@ -89,6 +92,16 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--format", choices=("nest", "yaml", "timeloop"), help="nest (default), yaml or timeloop")
     command.add_argument("-o", dest="output", metavar="FILE", help="write the mapping there")
     command.add_argument("--mapping", metavar="FILE", help="price this mapping (as --format yaml writes them)")
+
+    command = _command(
+        commands,
+        "cache",
+        cache_command,
+        "where search results are kept, how many and how large; remove them",
+        "energysim cache\n  energysim cache clear",
+    )
+    inner = command.add_subparsers(metavar="command", parser_class=Parser)
+    _command(inner, "clear", clear_command, "remove all search results that are kept", "energysim cache clear")
 
     example = "energysim models"
     _command(commands, "models", models_command, "the networks that ship with energysim", example)
@@ -152,6 +165,8 @@ def _add_work(command: argparse.ArgumentParser, *more: str) -> None:
     command.add_argument("--keep-batchnorm", action="store_true", help=says)
     says = "activations as layers of their own, not fused (package.module:function only)"
     command.add_argument("--keep-activations", action="store_true", help=says)
+    says = "search anew: neither read nor keep results on disk (see `energysim cache`)"
+    command.add_argument("--no-cache", action="store_true", help=says)
 
 
 def _read(options: argparse.Namespace) -> "LayerGraph":
@@ -184,6 +199,8 @@ def estimate_command(options: argparse.Namespace) -> None:
             bits=options.bits,
             time_budget_s=options.time_budget,
             progress=progress,
+            cache=_cache(options),
+            jobs=options.jobs,
         )
     if options.strict:
         refuse_defaults(result)
@@ -221,7 +238,7 @@ def explain_command(options: argparse.Namespace) -> None:
     accelerator = read_accelerator(options.on)
     model = _read(options)
     work = {"dataflow": options.dataflow, "batch": options.batch, "bits": options.bits}
-    layer, row, entries = explain(model, options.layer, accelerator, **work)
+    layer, row, entries = explain(model, options.layer, accelerator, **work, cache=_cache(options))
     show(explanation(layer, accelerator.accelerator, accelerator.table, row, entries), sys.stdout)
 
 
@@ -264,6 +281,41 @@ def map_command(options: argparse.Namespace) -> None:
         show(parts, sys.stdout)
     else:
         sys.stdout.write(text)
+
+
+def _cache(options: argparse.Namespace) -> "SearchCache | None":
+    """The user's cache, unless it is not wanted or the user has no home; what goes wrong with it is said once."""
+    from energysim.mapping.search_cache import SearchCache
+    from energysim.report.text import clean
+
+    def warn(message: str) -> None:
+        print(f"energysim: warning: {clean(message)}", file=sys.stderr)
+
+    try:
+        return None if options.no_cache else SearchCache(warn=warn)
+    except OutputError as error:
+        warn(str(error))
+        return None
+
+
+def cache_command(options: argparse.Namespace) -> None:
+    """Say where search results are kept, how many, how large."""
+    from energysim.mapping.search_cache import SearchCache
+    from energysim.report.text import clean
+
+    cache = SearchCache()
+    entries, size = cache.size()
+    print(f"{clean(str(cache.folder))}: {entries:,} entries, {size:,} bytes")
+
+
+def clear_command(options: argparse.Namespace) -> None:
+    """Remove all search results that are kept."""
+    from energysim.mapping.search_cache import SearchCache
+    from energysim.report.text import clean
+
+    cache = SearchCache()
+    files, size = cache.clear()
+    print(f"{clean(str(cache.folder))}: {files:,} files removed, {size:,} bytes")
 
 
 def models_command(options: argparse.Namespace) -> None:

@@ -2,11 +2,11 @@
 
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
 from math import gcd
 from pathlib import Path
-from time import perf_counter
 from types import ModuleType
 
 from energysim import __version__
@@ -20,7 +20,9 @@ from energysim.costs.traffic import compulsory_bits, traffic
 from energysim.errors import InputError, unknown
 from energysim.hardware.accelerator import EnergyTable
 from energysim.hardware.read import DescribedAccelerator
-from energysim.mapping.search import SearchResult, find_mapping
+from energysim.mapping.search import SearchResult
+from energysim.mapping.search_cache import SearchCache
+from energysim.mapping.search_many import find_mappings
 from energysim.workload.graph import LayerGraph, same_work
 from energysim.workload.layer import Layer
 from energysim.workload.precision import kind
@@ -44,12 +46,15 @@ def estimate(
     objective: str = "energy",
     time_budget_s: float | None = None,
     progress: Progress | None = None,
+    cache: SearchCache | None = None,
+    jobs: int = 1,
 ) -> Estimate:
     """What `model` costs on `accelerator`, layer by layer, each under the best mapping found (equal layers once).
 
-    `batch` and `bits` change the model as in `read_model`. `time_budget_s` (seconds) is for all searches together: each
-    different layer gets an equal part of what is left. Raises InputError for what is not known and
-    NothingFitsError for a layer that no mapping fits on the accelerator.
+    `batch` and `bits` change the model as in `read_model`. `cache` keeps search results on disk (default: no file is
+    read or written), `jobs` is the most processes that search (more than one: call from under a main guard); the
+    answer depends on neither. `time_budget_s` (seconds) is for all searches together. Raises InputError for what is
+    not known and NothingFitsError for a layer that no mapping fits on the accelerator.
     """
     graph = read_model(model, batch=batch, bits=bits)
     options = {
@@ -59,19 +64,28 @@ def estimate(
         "objective": objective,
         "time_budget_s": time_budget_s,
     }
-    began, different = perf_counter(), len({same_work(layer) for layer in graph.layers})
     known: dict[object, tuple[LayerEstimate, tuple[Entry, ...]]] = {}
     layers = []
-    for done, layer in enumerate(graph.layers):
-        if progress:
-            progress(done, len(graph.layers))
-        work = same_work(layer)
-        if work not in known:
-            described = accelerator.accelerator, accelerator.table
-            share = _share(time_budget_s, perf_counter() - began, different - len(known))
-            found = find_mapping(layer, *described, dataflow=dataflow, objective=objective, time_budget_s=share)
-            known[work] = estimate_layer(layer, accelerator, found)
-        layers.append(replace(known[work][0], name=layer.name, op=layer.op))
+    first = {same_work(layer): layer for layer in reversed(graph.layers)}
+    unequal = [layer for layer in graph.layers if first[same_work(layer)] is layer]
+    described = accelerator.accelerator, accelerator.table
+    searched = find_mappings(
+        unequal,
+        *described,
+        dataflow=dataflow,
+        objective=objective,
+        time_budget_s=time_budget_s,
+        cache=cache,
+        jobs=jobs,
+    )
+    with closing(searched):
+        for done, layer in enumerate(graph.layers):
+            if progress:
+                progress(done, len(graph.layers))
+            work = same_work(layer)
+            if work not in known:
+                known[work] = estimate_layer(layer, accelerator, next(searched))
+            layers.append(replace(known[work][0], name=layer.name, op=layer.op))
     prices = used_prices(accelerator.table, (entry for _, entries in known.values() for entry in entries))
     return Estimate(
         model=graph.name,
@@ -88,13 +102,6 @@ def estimate(
     )
 
 
-def _share(budget_s: float | None, spent_s: float, searches: int) -> float | None:
-    """What one of the searches to come may take of a time budget: at least a moment, and a budget below 0 as it is."""
-    if budget_s is None or not budget_s > 0.0:
-        return budget_s
-    return max(budget_s - spent_s, 1e-9) / searches
-
-
 def explain(
     model: LayerGraph,
     layer: str,
@@ -103,13 +110,15 @@ def explain(
     dataflow: str = "unconstrained",
     batch: int = 1,
     bits: int | str | Path | None = None,
+    cache: SearchCache | None = None,
 ) -> tuple[Layer, LayerEstimate, tuple[Entry, ...]]:
     """One layer of `estimate` with the ledger that its energy is the sum of; raises UnknownNameError for its name."""
     graph = read_model(model, batch=batch, bits=bits)
     named = {each.name: each for each in graph.layers}
     if layer not in named:
         raise unknown(f"layer of {graph.name}", layer, named)
-    found = find_mapping(named[layer], accelerator.accelerator, accelerator.table, dataflow=dataflow)
+    described = accelerator.accelerator, accelerator.table
+    (found,) = find_mappings([named[layer]], *described, dataflow=dataflow, cache=cache)
     return named[layer], *estimate_layer(named[layer], accelerator, found)
 
 

@@ -154,7 +154,7 @@ def test_output_brings_all_that_is_needed_to_run_again(small: str, tmp_path: Pat
     ]
     first = Estimate.from_json((tmp_path / "a.json").read_text())
     again = json.loads((tmp_path / "a.options.json").read_text())["run_again"]
-    command = [sys.executable, "-m", *again, "--format", "json"]
+    command = [sys.executable, "-m", *again, "--format", "json", "--no-cache"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     second = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
     result = Estimate.from_json(second)

@@ -73,8 +73,7 @@ def find_mapping(
     would have to hold.
     """
     began = perf_counter()
-    if time_budget_s is not None and not time_budget_s > 0.0:
-        raise InputError(f"a time budget must be a number of seconds above 0, not {time_budget_s}")
+    check_budget(time_budget_s)
     constraints = named(dataflow)
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, OBJECTIVES)
@@ -96,13 +95,29 @@ def find_mapping(
         raise NothingFitsError(_why(layer, accelerator, table, constraints, lattice))
     mapping = _mapping(winner, best)
     counts = count(layer, accelerator, mapping)
-    energy = sum(energy_by_key(counts, layer, accelerator, table, mapping).values())
-    energy += winner.idle_pj_per_step * counts.steps
+    energy = energy_pj(layer, accelerator, table, mapping, counts)
     bound = min(energy, best.open_pj)
-    optimal = bound >= energy * (1.0 - 1e-9)
-    late = best.cut_short and not optimal
     seconds = perf_counter() - began
+    optimal = is_optimal(energy, bound)
+    late = best.cut_short and not optimal
     return SearchResult(mapping, counts, energy, bound, optimal, best.candidates, best.nodes, seconds, late)
+
+
+def check_budget(time_budget_s: float | None) -> None:
+    """Raise InputError for a time budget (seconds, None for none) that is not above 0."""
+    if time_budget_s is not None and not time_budget_s > 0.0:
+        raise InputError(f"a time budget must be a number of seconds above 0, not {time_budget_s}")
+
+
+def energy_pj(layer: Layer, accelerator: Accelerator, table: EnergyTable, mapping: Mapping, counts: Counts) -> float:
+    """What is minimised: dynamic energy of a mapping's counts, and idle power over its steps, in pJ."""
+    dynamic: float = sum(energy_by_key(counts, layer, accelerator, table, mapping).values())
+    return dynamic + table.idle_power_w / accelerator.clock_hz * 1e12 * counts.steps
+
+
+def is_optimal(energy: float, bound: float) -> bool:
+    """Whether an energy and its lower bound are one number but for rounding."""
+    return bound >= energy * (1.0 - 1e-9)
 
 
 def bypasses(layer: Layer, accelerator: Accelerator) -> list[Bypass]:

@@ -190,13 +190,16 @@ class Problem:
 
     @cached_property
     def mirror(self) -> Numbers | None:
-        """For every tile the one with rows and columns (P and Q, R and S) exchanged, None where that is another problem.
+        """For every tile the one with rows and columns (P and Q, R and S) exchanged; None where that differs.
 
         Exchanged throughout, a mapping costs the same if sizes, ranks, axes and dataflow know no difference.
         """
         other = dict(zip("PQRS", "QPSR", strict=True))
         dims, sizes = self.lattice.dims, self.layer.dims
-        swap = lambda names: frozenset(other.get(d, d) for d in names)  # noqa: E731
+
+        def swap(names: frozenset[str]) -> frozenset[str]:
+            return frozenset(other.get(d, d) for d in names)
+
         restricted = (self.constraints.spread, self.constraints.whole, self.constraints.streamed)
         sets = [axis.dims for gap in self.gaps for array in gap for axis in array.axes if axis.dims is not None]
         same = all(sizes[d] == sizes[e] for d, e in other.items()) and all(s == swap(s) for s in (*restricted, *sets))

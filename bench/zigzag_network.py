@@ -133,7 +133,7 @@ def compared(layer: Layer, times: int, described: DescribedAccelerator, theirs: 
 
 
 def main() -> None:
-    """Run both tools on every network and accelerator (or those named as arguments, kept beside earlier results), and write after each."""
+    """Run both tools on every network and accelerator, or on those named (earlier results stay); write after each."""
     if not interpreter().exists():
         print(f"skipped: no ZigZag at {interpreter()}; `make peers` installs it, or set ENERGYSIM_ZIGZAG to it")
         return

@@ -132,8 +132,8 @@ def rendered(results: dict[str, dict[str, dict[str, Any]]]) -> str:
         f"{len(good)} of {len(every)} searches found a mapping, {sum(row['proven'] for row in good)} with a proof that",
         f"none costs less; the slowest took {max(row['cpu_s'] for row in good):.2f} s of CPU time, the largest process",
         f"{max(row['peak_mb'] for row in good):.0f} MB. Without a proof a search stops after a fixed amount of work:",
-        "its seconds are then what giving up takes, and its gap (energy above the proven lower bound) is the finding; the",
-        f"widest is {max((row['gap'] or 0.0) for row in good):.0%}.",
+        "its seconds are then what giving up takes, and its gap (energy above the proven lower bound) is the finding;",
+        f"the widest is {max((row['gap'] or 0.0) for row in good):.0%}.",
         "",
         "![CPU seconds against layer size, storage levels and arrays](search_growth.png)",
     ]

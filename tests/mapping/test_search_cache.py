@@ -15,7 +15,7 @@ import pytest
 from energysim.errors import InputError, NothingFitsError, UnknownNameError
 from energysim.estimate import estimate, explain
 from energysim.hardware.accelerator import Array, EnergyTable, Memory, Price
-from energysim.hardware.read import DescribedAccelerator
+from energysim.hardware.read import DescribedAccelerator, read_accelerator
 from energysim.mapping import search_cache, search_many
 from energysim.mapping.dataflows import dataflow
 from energysim.mapping.search import Limits, SearchResult, find_mapping
@@ -377,6 +377,30 @@ def test_an_error_is_the_same_in_processes() -> None:
             estimate(network(), tiny, jobs=jobs)
         said.add(str(caught.value))
     assert len(said) == 1
+
+
+def test_what_a_time_budget_cut_short_is_not_kept(searches: list[str], cache_folder: Path) -> None:
+    eyeriss = read_accelerator("eyeriss")
+    # 64*64*56*56*9 points take far longer to prove than a nanosecond
+    layer = convolution("conv2_x", m=64, c=64, p=56, q=56, r=3, s=3)
+    work = [layer], eyeriss.accelerator, eyeriss.table
+    (short,) = find_mappings(*work, time_budget_s=1e-9, cache=cache())
+    assert short.cut_short
+    assert not list(cache_folder.glob("*.json"))
+    (whole,) = find_mappings(*work, time_budget_s=1e6, cache=cache())
+    assert whole.optimal
+    (kept,) = find_mappings(*work, time_budget_s=1e-9, cache=cache())
+    assert len(searches) == 2
+    assert (kept.energy_pj, kept.lower_bound_pj, kept.nodes) == (whole.energy_pj, whole.lower_bound_pj, whole.nodes)
+    with pytest.raises(InputError, match="a time budget must be a number of seconds above 0, not -1"):
+        list(find_mappings(*work, time_budget_s=-1, cache=cache()))
+
+
+def test_a_time_budget_is_shared_by_processes() -> None:
+    found = list(find_mappings(network().layers[:16], machine(), prices(2.0), time_budget_s=1e6, jobs=2))
+    assert [one.mapping for one in found] == [
+        one.mapping for one in find_mappings(network().layers[:16], machine(), prices(2.0))
+    ]
 
 
 @pytest.mark.parametrize("jobs", [0, -1, True, 1.5])

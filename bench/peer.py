@@ -67,6 +67,7 @@ def networks(results: dict[str, Any]) -> list[str]:
         "seconds without imports (one thread). Energies are of the whole network. *By our counts* prices ZigZag's own",
         "best mapping with our counts; *same layers* is our mapping on the layers where ZigZag's is legal here. ZigZag",
         "searches uneven tilings with padded tiles and the spread of its mapping file; ours are even, by divisors.",
+        "Not legal here: a buffer that holds a tile inside loops where another tensor's register holds its own.",
         "",
         "| network | ZigZag CPU s | ours | times less | ZigZag, its model uJ | ours, our counts uJ | legal here "
         "| ZigZag by our counts uJ | ours, same layers uJ | layers where ours is not dearer |",
@@ -88,7 +89,7 @@ def networks(results: dict[str, Any]) -> list[str]:
 
 def micro(rows: list[dict[str, Any]], key: str) -> str:
     """The sum of a field over layers, each as often as the network has it, from pJ to uJ."""
-    return f"{sum(row[key] * row['times'] for row in rows) / 1e6:,.0f}"
+    return f"{sum(row[key] * row['times'] for row in rows) / 1e6:,.0f}" if rows else "none"
 
 
 if __name__ == "__main__":

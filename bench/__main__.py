@@ -30,6 +30,7 @@ COMMANDS = {
     "estimate resnet50 on eyeriss": ("estimate", "resnet50", "--on", "eyeriss", "--no-cache"),
     "estimate mobilenet_v2 on eyeriss": ("estimate", "mobilenet_v2", "--on", "eyeriss", "--no-cache"),
     "estimate googlenet on eyeriss": ("estimate", "googlenet", "--on", "eyeriss", "--no-cache"),
+    "estimate resnet50 on simba": ("estimate", "resnet50", "--on", "simba", "--no-cache"),
 }
 
 

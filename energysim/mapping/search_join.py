@@ -209,7 +209,11 @@ def _outward(
     rows = np.flatnonzero(partial.key < best.limit)
     one, other = _pairs(bounds, inner[rows], partial.whole[rows], least, best=best, limits=limits)
     one = rows[one]
-    still = _still(bounds, partial.take(one), level, other) & ~_mirrored(bounds, partial.take(one), (other,))
+    still = _still(bounds, partial.take(one), level, other)
+    if bounds.problem.mirror is not None:
+        # a table too large may have left the mirror image out: then this one must go on
+        seen = np.isfinite(least[bounds.problem.mirror[other]])
+        still &= ~(seen & _mirrored(bounds, partial.take(one), (other,)))
     one, other = one[still], other[still]
     now = Rows(level, partial.tiles[-1], partial.spatial[-1], partial.whole)
     if len(one) > limits.pairs:

@@ -246,27 +246,21 @@ def map_command(options: argparse.Namespace) -> None:
     """Print or write the mapping of one layer, or price the user's own."""
     from pathlib import Path
 
-    from energysim.errors import unknown
-    from energysim.estimate import estimate_layer
+    from energysim.estimate import estimate_layer, search_layer
     from energysim.hardware.read import read_accelerator
     from energysim.mapping.mapping_yaml import read_mapping
-    from energysim.mapping.search import find_mapping
     from energysim.report.mapped import mapping_parts, mapping_text, own_estimate
     from energysim.report.show import plain, show
     from energysim.report.text import clean
     from energysim.report.write import check_writable, spare_inputs, write_together
-    from energysim.workload.read import read_model
 
     if options.output:
         check_writable(options.output)
     described = read_accelerator(options.on)
-    graph = read_model(_read(options), batch=options.batch, bits=options.bits)
-    layers = {each.name: each for each in graph.layers}
-    if options.layer not in layers:
-        raise unknown(f"layer of {graph.name}", options.layer, layers)
-    layer, accelerator = layers[options.layer], described.accelerator
+    accelerator = described.accelerator
+    work = {"dataflow": options.dataflow, "batch": options.batch, "bits": options.bits}
+    layer, found = search_layer(_read(options), options.layer, described, **work, cache=_cache(options))
     own = read_mapping(options.mapping, layer, accelerator) if options.mapping else None
-    found = find_mapping(layer, accelerator, described.table, dataflow=options.dataflow)
     best, _ = estimate_layer(layer, described, found)
     row = own_estimate(layer, described, found, own) if own else best
     form = options.format or "nest"

@@ -113,13 +113,28 @@ def explain(
     cache: SearchCache | None = None,
 ) -> tuple[Layer, LayerEstimate, tuple[Entry, ...]]:
     """One layer of `estimate` with the ledger that its energy is the sum of; raises UnknownNameError for its name."""
+    work, found = search_layer(model, layer, accelerator, dataflow=dataflow, batch=batch, bits=bits, cache=cache)
+    return work, *estimate_layer(work, accelerator, found)
+
+
+def search_layer(
+    model: LayerGraph,
+    layer: str,
+    accelerator: DescribedAccelerator,
+    *,
+    dataflow: str = "unconstrained",
+    batch: int = 1,
+    bits: int | str | Path | None = None,
+    cache: SearchCache | None = None,
+) -> tuple[Layer, SearchResult]:
+    """The layer of a model with this name and the best mapping found for it; raises UnknownNameError for its name."""
     graph = read_model(model, batch=batch, bits=bits)
     named = {each.name: each for each in graph.layers}
     if layer not in named:
         raise unknown(f"layer of {graph.name}", layer, named)
     described = accelerator.accelerator, accelerator.table
     (found,) = find_mappings([named[layer]], *described, dataflow=dataflow, cache=cache)
-    return named[layer], *estimate_layer(named[layer], accelerator, found)
+    return named[layer], found
 
 
 def estimate_layer(

@@ -44,6 +44,14 @@ def test_nest_energy_and_proof(small: str, capsys: pytest.CaptureFixture[str]) -
     assert "compute units busy" in out
 
 
+def test_map_knows_the_cache(small: str, cache_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    anew = printed(capsys, "map", small, "conv", "--on", "eyeriss", "--no-cache")
+    assert not list(cache_folder.iterdir())
+    for _ in range(2):
+        assert printed(capsys, "map", small, "conv", "--on", "eyeriss") == anew
+        assert len(list(cache_folder.iterdir())) == 1
+
+
 def test_what_is_written_is_priced_the_same(small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "mine.yaml"
     printed(capsys, "map", small, "conv", "--on", "eyeriss", "--format", "yaml", "-o", str(file))

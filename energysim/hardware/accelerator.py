@@ -30,6 +30,14 @@ class Memory:
     shared_port: bool = True
     codings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
+    def part(self, role: str) -> str:
+        """The partition that a role's tiles lie in: its own, named after it, or "", which the other roles share."""
+        return role if role in self.partitions else ""
+
+    def part_bits(self, part: str) -> int | None:
+        """What a partition holds in bits, None without bound."""
+        return self.partitions[part] if part else self.capacity_bits
+
     def __reduce__(self) -> tuple[object, ...]:
         values = (getattr(self, each.name) for each in fields(self))
         return (Memory, tuple(dict(value) if isinstance(value, Mapping) else value for value in values))

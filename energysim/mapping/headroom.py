@@ -6,6 +6,7 @@ from math import prod
 
 from energysim.hardware.accelerator import Accelerator, Memory
 from energysim.mapping.nest import Mapping, Storage, tile_bits
+from energysim.mapping.search_space import divisors
 from energysim.workload.layer import DIMS, Layer, Tensor
 
 
@@ -56,10 +57,10 @@ def rooms(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> tuple[Roo
             continue
         used = _held(memory, tiles)
         for part in used:
-            dims = {d for t, _ in tiles if _part(memory, t) == part for d in t.dims}
+            dims = {d for t, _ in tiles if memory.part(t.role) == part for d in t.dims}
             larger = {d: size for d in DIMS if d in dims and (size := _next(layer, tiles, d))}
             grows = {d: size for d, size in larger.items() if _fits(memory, _held(memory, _grown(layer, tiles, d)))}
-            found.append(Room(memory.name, part, used[part], _capacity(memory, part), grows, not larger))
+            found.append(Room(memory.name, part, used[part], memory.part_bits(part), grows, not larger))
     return tuple(found)
 
 
@@ -83,7 +84,7 @@ def _tiles(layer: Layer, mapping: Mapping, memory: Memory) -> Tiles:
 
 def _larger(size: int, tile: int) -> int:
     """The smallest divisor of `size` above `tile`; `tile` when there is none."""
-    return next((n for n in range(tile + 1, size + 1) if size % n == 0), tile)
+    return next((n for n in divisors(size) if n > tile), tile)
 
 
 def _next(layer: Layer, tiles: Tiles, dim: str) -> int:
@@ -96,21 +97,13 @@ def _grown(layer: Layer, tiles: Tiles, dim: str) -> Tiles:
     return [(tensor, tile | {dim: _larger(layer.dims[dim], tile[dim])}) for tensor, tile in tiles]
 
 
-def _part(memory: Memory, tensor: Tensor) -> str:
-    return tensor.role if tensor.role in memory.partitions else ""
-
-
 def _held(memory: Memory, tiles: Tiles) -> dict[str, int]:
     held: dict[str, int] = {}
     for tensor, tile in tiles:
-        part = _part(memory, tensor)
+        part = memory.part(tensor.role)
         held[part] = held.get(part, 0) + tile_bits(tensor, tile)
     return held
 
 
-def _capacity(memory: Memory, part: str) -> int | None:
-    return memory.partitions[part] if part else memory.capacity_bits
-
-
 def _fits(memory: Memory, held: Map[str, int]) -> bool:
-    return all((most := _capacity(memory, part)) is None or bits <= most for part, bits in held.items())
+    return all((most := memory.part_bits(part)) is None or bits <= most for part, bits in held.items())

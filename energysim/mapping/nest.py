@@ -145,10 +145,10 @@ def _capacity_problems(layer: Layer, mapping: Mapping, memories: Map[str, Memory
         memory = memories[item.memory]
         tensor = next(t for t in layer.tensors if t.name == item.tensor)
         bits = tile_bits(tensor, mapping.tile(i, layer.dims))
-        part = tensor.role if tensor.role in memory.partitions else ""
+        part = memory.part(tensor.role)
         held[memory.name, part] = held.get((memory.name, part), 0) + bits
     for (name, part), bits in held.items():
-        capacity = memories[name].partitions[part] if part else memories[name].capacity_bits
+        capacity = memories[name].part_bits(part)
         if capacity is not None and bits > capacity:
             what = f"tile of {part} is {bits:,} bits" if part else f"tiles are {bits:,} bits together"
             found.append(f"{what}, {name} holds {capacity:,}")

@@ -10,6 +10,7 @@ from time import perf_counter
 
 import numpy as np
 
+from energysim.costs.latency import static_energy_pj
 from energysim.costs.prices import energy_by_key
 from energysim.errors import InputError, MappingError, NothingFitsError, unknown
 from energysim.hardware.accelerator import Accelerator, EnergyTable
@@ -112,7 +113,7 @@ def check_budget(time_budget_s: float | None) -> None:
 def energy_pj(layer: Layer, accelerator: Accelerator, table: EnergyTable, mapping: Mapping, counts: Counts) -> float:
     """What is minimised: dynamic energy of a mapping's counts, and idle power over its steps, in pJ."""
     dynamic: float = sum(energy_by_key(counts, layer, accelerator, table, mapping).values())
-    return dynamic + table.idle_power_w / accelerator.clock_hz * 1e12 * counts.steps
+    return dynamic + static_energy_pj(table, counts.steps / accelerator.clock_hz)
 
 
 def is_optimal(energy: float, bound: float) -> bool:

@@ -16,7 +16,6 @@ from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from tempfile import mkstemp
 from time import perf_counter
 from typing import Any
 
@@ -128,6 +127,8 @@ class SearchCache:
 
     def write(self, key: str, found: SearchResult) -> None:
         """Store a result: the entry appears whole or not at all, whoever else writes it."""
+        from tempfile import mkstemp
+
         nest = [
             [item.memory, item.tensor] if isinstance(item, Storage) else [item.dim, item.bound, item.axis]
             for item in found.mapping.nest

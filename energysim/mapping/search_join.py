@@ -209,11 +209,12 @@ def _outward(
     rows = np.flatnonzero(partial.key < best.limit)
     one, other = _pairs(bounds, inner[rows], partial.whole[rows], least, best=best, limits=limits)
     one = rows[one]
-    still = _still(bounds, partial.take(one), level, other)
+    found = partial.take(one)
+    still = _still(bounds, found, level, other)
     if bounds.problem.mirror is not None:
         # a table too large may have left the mirror image out: then this one must go on
         seen = np.isfinite(least[bounds.problem.mirror[other]])
-        still &= ~(seen & _mirrored(bounds, partial.take(one), (other,)))
+        still &= ~(seen & _mirrored(bounds, found, (other,)))
     one, other = one[still], other[still]
     now = Rows(level, partial.tiles[-1], partial.spatial[-1], partial.whole)
     if len(one) > limits.pairs:
@@ -346,10 +347,9 @@ def _spread(bounds: Bounds, table: Level, partial: Partial, best: Best, limits: 
     key = (partial.sunk[:, one] + table.key[:, row]).min(axis=0)
     kept = np.flatnonzero(key < best.limit)
     key, one, row = key[kept], one[kept], row[kept]
-    kept = np.flatnonzero(~_mirrored(bounds, partial.take(one), tuple(s[row] for s in table.rows.spatial)))
-    key, one, row = key[kept], one[kept], row[kept]
-    found = partial.take(one)
-    now = table.rows.take(row)
+    found, now = partial.take(one), table.rows.take(row)
+    kept = np.flatnonzero(~_mirrored(bounds, found, now.spatial))
+    key, found, now = key[kept], found.take(kept), now.take(kept)
     return Partial(
         found.sunk + bounds.fixed(now),
         key,

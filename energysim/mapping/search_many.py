@@ -1,11 +1,8 @@
 """Many layers searched: out of the cache where it knows them, the rest one by one or spread over processes."""
 
-import multiprocessing
-import signal
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
-from multiprocessing.connection import wait
 from time import perf_counter
 from typing import Any
 
@@ -78,7 +75,10 @@ def _spread(
     search: Search, layers: Sequence[Layer], processes: int, until: float | None
 ) -> Generator[SearchResult, None, None]:
     """Results in the order of the layers; each process gets its next layer when it has answered."""
-    context = multiprocessing.get_context("spawn")
+    from multiprocessing import get_context
+    from multiprocessing.connection import wait
+
+    context = get_context("spawn")
     workers, pipes = [], dict[Any, int]()
     answers: dict[int, SearchResult | EnergysimError] = {}
     waiting = iter(range(len(layers)))
@@ -130,6 +130,8 @@ def _serve(pipe: Any, search: Search) -> None:
 @contextmanager
 def _interrupt_later() -> Iterator[None]:
     """Ctrl-C waits; a process started meanwhile never sees it: it is ended by ours, without a traceback of its own."""
+    import signal
+
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

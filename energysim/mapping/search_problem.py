@@ -6,6 +6,7 @@ from math import prod
 
 import numpy as np
 
+from energysim.costs.latency import static_energy_pj
 from energysim.costs.prices import unit_prices
 from energysim.errors import InputError
 from energysim.hardware.accelerator import Accelerator, Array, EnergyTable, Memory
@@ -130,7 +131,7 @@ class Problem:
     @cached_property
     def idle_pj_per_step(self) -> float:
         """pJ of idle power in one cycle."""
-        return self.table.idle_power_w / self.accelerator.clock_hz * 1e12
+        return static_energy_pj(self.table, 1.0 / self.accelerator.clock_hz)
 
     def held_bits(self, level: int) -> dict[str, tuple[Numbers, int | None]]:
         """Bits that every tile needs in a memory and what it has: by role with its own partition, "" for the rest."""
@@ -138,8 +139,8 @@ class Problem:
         held: dict[str, tuple[Numbers, int | None]] = {}
         for tensor in self.layer.tensors:
             if self.keeps(level, tensor):
-                part = tensor.role if tensor.role in memory.partitions else ""
-                capacity = memory.partitions[part] if part else memory.capacity_bits
+                part = memory.part(tensor.role)
+                capacity = memory.part_bits(part)
                 bits = self.elements[tensor.name] * (tensor.partial_bits or tensor.bits)
                 held[part] = (held[part][0] + bits if part in held else bits, capacity)
         return held

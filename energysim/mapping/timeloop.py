@@ -30,10 +30,10 @@ def to_timeloop(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> str
             passing = [t.name for t in layer.tensors if t.name not in kept]
             directives.append({"target": level.name, "type": "dataspace", "keep": kept, "bypass": passing})
             order = list(reversed(blocks[level.name]))
-            directives.append({"target": level.name, "type": "temporal", **_loops(level.name, order)})
+            directives.append({"target": level.name, "type": "temporal", **_loops(layer, level.name, order)})
         else:
-            order, split = _axes(level, blocks[level.name])
-            directives.append({"target": level.name, "type": "spatial", **_loops(level.name, order, split)})
+            order, split = _axes(layer, level, blocks[level.name])
+            directives.append({"target": level.name, "type": "spatial", **_loops(layer, level.name, order, split)})
     return "mapping:\n" + "".join(f"  - {flow_style(each)}\n" for each in directives)
 
 
@@ -63,20 +63,20 @@ def _blocks(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> dict[st
     return blocks
 
 
-def _axes(array: Array, loops: Sequence[Loop]) -> tuple[list[Loop], int]:
+def _axes(layer: Layer, array: Array, loops: Sequence[Loop]) -> tuple[list[Loop], int]:
     """Loops by axis, those of the first one in front, each axis innermost first; and how many are on the first."""
     by_axis = [[x for x in reversed(loops) if x.axis == f"{array.name}.{axis.name}"] for axis in array.axes]
     if sum(map(bool, by_axis[2:])):
-        raise MappingError(f"Timeloop's notation cannot say this mapping: {array.name} is spread on more than two axes")
+        raise _unsayable(layer, f"{array.name} is spread on more than two axes")
     return [loop for on in by_axis for loop in on], len(by_axis[0])
 
 
-def _loops(target: str, inner_first: Sequence[Loop], split: int | None = None) -> dict[str, Any]:
+def _loops(layer: Layer, target: str, inner_first: Sequence[Loop], split: int | None = None) -> dict[str, Any]:
     """Factors and permutation: dims without a loop have factor 1 and stand outermost."""
     dims = [loop.dim for loop in inner_first]
     for dim in dims:
         if dims.count(dim) > 1:
-            raise MappingError(f"Timeloop's notation cannot say this mapping: {target} has two loops over {dim}")
+            raise _unsayable(layer, f"{target} has two loops over {dim}")
     bounds = {loop.dim: loop.bound for loop in inner_first}
     rest = [dim for dim in DIMS if dim not in bounds]
     said: dict[str, Any] = {"factors": [f"{dim}={bounds.get(dim, 1)}" for dim in DIMS], "permutation": [*dims, *rest]}

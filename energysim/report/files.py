@@ -33,7 +33,7 @@ def run_again(
     }
     again = ["energysim", "estimate", beside["model.yaml"].name, "--on", beside["accelerator.yaml"].name]
     again += ["--dataflow", str(result.options["dataflow"])]
-    if result.options["time_budget_s"] is not None:
+    if result.options.get("time_budget_s") is not None:
         again += ["--time-budget", str(result.options["time_budget_s"])]
     stamp = {
         "options": dict(result.options),

@@ -1,11 +1,16 @@
 """Which limits a mapping has reached, and what other orders cost: a 2 x 2 x 2 matrix product, worked by hand."""
 
+from itertools import permutations
+
 import pytest
 
+from energysim.costs.prices import energy_by_key
+from energysim.hardware.accelerator import Accelerator, EnergyTable
+from energysim.mapping.counts import count
 from energysim.mapping.headroom import AxisUse, axis_uses, rooms
-from energysim.mapping.nest import Loop, even
+from energysim.mapping.nest import Loop, Mapping, even
 from energysim.mapping.search_rivals import rivals
-from energysim.workload.layer import convolution
+from energysim.workload.layer import Layer, convolution
 from tests.hand.tiny import machine
 
 LAYER = convolution("product", m=2, c=2, p=2, q=1, r=1, s=1)
@@ -69,6 +74,30 @@ def test_a_worse_order_has_a_cheaper_rival() -> None:
     assert rival.other_still == ("output",)
     assert rival.order[-1] == "C"
     assert rival.more_pj == pytest.approx(-404)
+
+
+def test_no_other_order_is_cheaper_than_the_rival() -> None:
+    layer = convolution("conv", m=2, c=2, p=4, q=1, r=3, s=1)
+    accelerator, table = machine((2, 4, 2))
+    for first in permutations("MCPR"):
+        block = tuple(Loop(d, layer.dims[d]) for d in first)
+        mapping = even(accelerator, layer, {"dram": block})
+        now = energy(layer, accelerator, table, mapping)
+        # the innermost loop decides which tensor stays: M the input, C and R the output, P the weight
+        still = {"M": "input", "C": "output", "R": "output", "P": "weight"}
+        others = [
+            energy(layer, accelerator, table, even(accelerator, layer, {"dram": order}))
+            for order in permutations(block)
+            if still[order[-1].dim] != still[first[-1]]
+        ]
+        (rival,) = rivals(layer, accelerator, table, mapping)
+        assert rival.still == (still[first[-1]],)
+        assert rival.more_pj == pytest.approx(min(others) - now), first
+
+
+def energy(layer: Layer, accelerator: Accelerator, table: EnergyTable, mapping: Mapping) -> float:
+    counts = count(layer, accelerator, mapping)
+    return sum(energy_by_key(counts, layer, accelerator, table, mapping).values())
 
 
 def test_one_loop_has_no_other_order() -> None:

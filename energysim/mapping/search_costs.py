@@ -1,0 +1,286 @@
+"""What a partial mapping costs, exactly, as soon as it is placed: the closed form, and ports (search_costs.pxd).
+
+Arrivals = words needed over all steps - words kept from the step before; a tensor keeps words over the innermost loops
+that do not replace its tile (`counts` has the same for any mapping at all).
+"""
+
+from typing import Any
+
+import numpy as np
+
+from energysim.mapping.positions import FREE, INSIDE, visited
+from energysim.mapping.search_rows import Rows
+
+INFINITE = float("inf")
+PLAIN = 1
+
+
+class Costs(Rows):
+    """Rows put in their places, outermost first, with what is then known of energy and time."""
+
+    def make_room(self) -> None:
+        """Scratch space."""
+        room = (self.levels + 1) * self.dims + 1
+        self.loop_dim = np.zeros(room, dtype=np.int64)
+        self.loop_bound = np.zeros(room, dtype=np.int64)
+        self.loop_step = np.zeros(room, dtype=np.int64)
+        self.loop_times = np.zeros(room)
+        self.part_loop = np.zeros(room)
+
+    def place(self, level: int, row: int) -> None:
+        """Puts a row at its level: tiles, spatial factors, and the loops of the memory outside it."""
+        tile, space = self.row_tile[row], self.row_space[row]
+        self.flat_tile[level], self.flat_space[level] = tile, space
+        for d in range(self.dims):
+            step, number = self.stride[d], self.count[d]
+            i, j = tile // step % number, space // step % number
+            self.tile[level, d], self.space[level, d] = i, j
+            whole = self.product[d, i, j]
+            self.stretch[level - 1, d] = self.value[d, whole]
+            self.bound[level - 1, d] = self.ratio[d, self.tile[level - 1, d], whole]
+
+    def settle(self, level: int) -> float:
+        """pJ of a placed row that no order changes: first visits, finished outputs, compute units across its gap."""
+        total = 0.0
+        for t in range(self.tensors):
+            for c in range(level + 1, self.levels + 1):
+                if self.parent[t, c] == level and self.is_output[t]:
+                    pairs = self.visits(t, level, 0)
+                    total += self.first[t, c] * pairs + self.least_last(t, c) * self.elements[t]
+            if level > 0 and self.parent[t, level] >= 0 and self.is_output[t]:
+                total += self.finished(t, level)
+            if self.charge[t] == level and level > 0:
+                total += self.boundary(t, self.levels, level)
+            if level == self.levels and self.charge[t] == 0 and self.timed:
+                self.compute_ports(t)
+        return total
+
+    def visits(self, t: int, level: int, done: int) -> float:
+        """Pairs of an instance of the gaps to `level` and an output touched; `done`: outputs of one instance alone."""
+        copies = 1.0
+        for g in range(1, level + 1):
+            copies *= self.reuse[t, self.flat_space[g]]
+        if done and copies > 1.0:
+            return 0.0
+        total = copies * self.elements[t]
+        for w in range(self.rank_start[t], self.rank_start[t + 1]):
+            rank = (self.spread_loops(w, 0, level), self.spread_loops(w, 1, level))
+            pairs, alone = visited(rank)
+            total *= (alone if done else pairs) / self.touched(w)
+        return total
+
+    def spread_loops(self, w: int, side: int, level: int) -> Any:
+        """A dim of a rank as `positions` takes it, the instances of gaps to `level` one by one."""
+        d, coefficient = self.ranks[w, 1 + 2 * side], self.ranks[w, 2 + 2 * side]
+        found: list[tuple[int, int]] = []
+        inside = 1
+        for g in range(1, level + 1):
+            inside *= self.bound[g - 1, d]
+            factor = self.value[d, self.space[g, d]]
+            if factor > 1:
+                if inside > 1:
+                    found.append((int(inside), INSIDE))
+                found.append((int(factor), FREE))
+                inside = 1
+        inside *= self.value[d, self.tile[level, d]]
+        if inside > 1:
+            found.append((int(inside), INSIDE))
+        return int(coefficient), int(self.value[d, self.count[d] - 1]), tuple(found)
+
+    def touched(self, w: int) -> int:
+        """Positions of a rank that the whole layer touches."""
+        a, b = self.ranks[w, 1], self.ranks[w, 3]
+        last = self.value[a, self.count[a] - 1], self.value[b, self.count[b] - 1]
+        self.windows.begin(self.ranks[w, 2], self.ranks[w, 4], last[0], last[1])
+        return self.windows.kept(0)
+
+    def finished(self, t: int, child: int) -> float:
+        """What finished outputs cost beyond `least_last`."""
+        total = -self.least_last(t, child) * self.elements[t]
+        if self.last_parent[t, child] != 0.0:
+            total += self.last_parent[t, child] * self.visits(t, self.parent[t, child], 1)
+        for g in range(self.parent[t, child] + 1, child + 1):
+            if self.last_cross[t, child, g] != 0.0:
+                total += self.last_cross[t, child, g] * self.visits(t, g, 1)
+        if self.last_child[t, child] != 0.0:
+            total += self.last_child[t, child] * self.visits(t, child, 1)
+        return total
+
+    def flow(self, level: int) -> float:
+        """pJ of everything that crosses to a level's tiles, with the orders of the loops outside it."""
+        total = 0.0
+        for t in range(self.tensors):
+            if self.parent[t, level] >= 0:
+                total += self.boundary(t, level, level)
+        return total
+
+    def loops(self, level: int) -> int:
+        """Lists the temporal loops outside a level, outermost first, with how often each advances; their number."""
+        number = 0
+        before = 1.0
+        for c in range(level):
+            for k in range(self.dims):
+                d = self.order[c, k]
+                bound = self.bound[c, d]
+                if bound > 1:
+                    self.loop_dim[number], self.loop_bound[number] = d, bound
+                    self.loop_step[number] = self.stretch[c, d]
+                    self.loop_times[number] = before * (bound - 1)
+                    before *= bound
+                    number += 1
+        self.loop_times[number] = before
+        return number
+
+    def boundary(self, t: int, child: int, level: int) -> float:
+        """pJ of one boundary; `level` is the innermost gap that is placed (for compute units the one that decides)."""
+        parent = self.parent[t, child]
+        total = 0.0
+        shared, alone = 0.0, 0.0
+        number = 0
+        if child < self.levels:
+            number = self.loops(child)
+        # from everything shared inward: `apart` is the innermost gap whose instances count one by one
+        apart = parent
+        while True:
+            words = self.arrivals(t, child, level, parent, apart, number)
+            if apart == parent:
+                shared = words
+                total += self.up[t, child] * words
+            else:
+                total += self.cross[t, child, apart] * words
+            alone = words
+            following = apart + 1
+            while following <= level and self.fan[following] == 1.0:
+                following += 1
+            if following > level:
+                break
+            apart = following
+        total += self.into[t, child] * alone
+        if self.timed:
+            self.ports(t, child, shared, alone)
+        return total
+
+    def arrivals(self, t: int, child: int, level: int, parent: int, apart: int, number: int) -> float:
+        """Words taken up when instances of gaps to `apart` each take their own and those further in share."""
+        steps = 1.0
+        words = 1.0
+        if child < self.levels:
+            steps = self.loop_times[number]
+            words = self.plain[t, self.flat_tile[child]]
+        else:
+            steps = self.volume[self.size - 1]
+            for g in range(1, level + 1):
+                steps /= self.volume[self.flat_space[g]]
+        for g in range(1, level + 1):
+            if g > apart and self.shares[t, g]:
+                words *= self.plain[t, self.flat_space[g]]
+            else:
+                words *= self.volume[self.flat_space[g]]
+        start, end = self.rank_start[t], self.rank_start[t + 1]
+        if child == self.levels:
+            for w in range(start, end):
+                self.setting(w, t, child, level, apart)
+                words *= self.windows.kept(0)
+            return words * steps
+        # the innermost loops that keep something
+        first = number
+        while first > 0 and self.touches[t, self.loop_dim[first - 1]] != PLAIN:
+            first -= 1
+        if start == end:
+            kept = 0.0
+            for i in range(first, number):
+                kept += self.loop_times[i]
+            return words * (steps - kept)
+        need = 1.0
+        for i in range(first, number):
+            self.part_loop[i] = self.loop_times[i]
+        for w in range(start, end):
+            self.setting(w, t, child, level, apart)
+            need *= self.windows.kept(0)
+            shift = 0
+            a, b = self.ranks[w, 1], self.ranks[w, 3]
+            for i in range(number - 1, first - 1, -1):
+                d = self.loop_dim[i]
+                coefficient = 0
+                if d == a:
+                    coefficient = self.ranks[w, 2]
+                elif d == b:
+                    coefficient = self.ranks[w, 4]
+                step = coefficient * self.loop_step[i]
+                self.part_loop[i] *= self.windows.kept(step - shift)
+                shift += step * (self.loop_bound[i] - 1)
+        kept = 0.0
+        for i in range(first, number):
+            kept += self.part_loop[i]
+        return words * (need * steps - kept)
+
+    def setting(self, w: int, t: int, child: int, level: int, apart: int) -> None:
+        """Tells the windows the tile of a rank and the spatial loops that share it."""
+        a, u, b, v = self.ranks[w, 1], self.ranks[w, 2], self.ranks[w, 3], self.ranks[w, 4]
+        if child == self.levels:
+            self.windows.begin(u, v, 1, 1)
+        else:
+            self.windows.begin(u, v, self.value[a, self.tile[child, a]], self.value[b, self.tile[child, b]])
+        for g in range(apart + 1, level + 1):
+            if self.shares[t, g]:
+                # nothing is handed on where nothing is kept
+                passing = self.passes[t, g] if child < self.levels else 0
+                self.windows.spread(u * self.value[a, self.tile[g, a]], self.value[a, self.space[g, a]], passing)
+                self.windows.spread(v * self.value[b, self.tile[g, b]], self.value[b, self.space[g, b]], passing)
+
+    # ---- time ------------------------------------------------------------------------------------------------
+
+    def ports(self, t: int, child: int, shared: float, alone: float) -> None:
+        """Adds a boundary's words to the cycles of the ports of its two memories."""
+        parent = self.parent[t, child]
+        depth = child if child < self.levels else self.charge[t]
+        if child == self.levels and self.charge[t] == 0:
+            depth = self.levels
+        if not self.is_output[t]:
+            self.reads[depth, parent] += shared * self.read_cycles[t, parent]
+            if child < self.levels:
+                self.writes[depth, child] += alone * self.write_cycles[t, child]
+            return
+        pairs = self.visits(t, parent, 0)
+        done = self.visits(t, parent, 1)
+        back = shared - pairs
+        self.writes[depth, parent] += (shared - done) * self.write_cycles[t, parent]
+        self.writes[depth, parent] += done * self.final_cycles[t, 1, parent]
+        self.reads[depth, parent] += back * self.read_cycles[t, parent]
+        if child < self.levels:
+            done = self.visits(t, child, 1)
+            self.reads[depth, child] += (alone - done) * self.read_cycles[t, child]
+            self.reads[depth, child] += done * self.final_cycles[t, 0, child]
+            self.writes[depth, child] += back * self.write_cycles[t, child]
+
+    def compute_ports(self, t: int) -> None:
+        """The same for compute units that take every word by themselves."""
+        words = self.volume[self.size - 1]
+        self.ports(t, self.levels, words, words)
+
+    def cycles(self, level: int) -> float:
+        """The least cycles of a mapping placed to `level`: of the compute units and of what is known of each port."""
+        steps = self.volume[self.size - 1]
+        for g in range(1, self.levels + 1):
+            steps /= self.volume[self.flat_space[g]] if g <= level else self.fan[g]
+        most = steps * self.operations
+        instances = 1.0
+        for m in range(self.levels):
+            if m > level:
+                break
+            if m > 0:
+                instances *= self.volume[self.flat_space[m]]
+            reading, writing = self.reads[level, m] / instances, self.writes[level, m] / instances
+            busy = reading + writing if self.shared_port[m] else (reading if reading > writing else writing)
+            if busy > most:
+                most = busy
+        return most
+
+    def clear_ports(self, level: int) -> None:
+        """The ports of a level start from those of the level outside it."""
+        for m in range(self.levels):
+            self.reads[level, m] = self.reads[level - 1, m] if level > 0 else 0.0
+            self.writes[level, m] = self.writes[level - 1, m] if level > 0 else 0.0
+
+
+__all__ = ["Costs"]

@@ -1,0 +1,431 @@
+"""Rows of the mapping search and what they cost at least, whatever lies outside them (compiled: search_rows.pxd).
+
+Which dim the innermost loop outside a row is over decides which tensors stay where they are: all others are fetched
+again at every step. So a row is bounded by cases, one for each dim that is left.
+"""
+
+import numpy as np
+
+from energysim.mapping.search_state import State
+
+INFINITE = float("inf")
+PLAIN, SLIDES = 1, 2
+"""How a dim touches a tensor: as an index of its own, or in a sum with another dim; 0 is not at all."""
+
+FIELDS = 6
+"""Per setting of a window: positions shared, shares kept when either dim advances; the same of one instance alone."""
+
+MANY = 2_000_000
+"""Rows that are kept in memory before only the best of each whole is."""
+
+
+class Rows(State):
+    """Fills the tables of rows, inward to outward, and narrows them once a mapping is in hand."""
+
+    def prepare(self) -> None:
+        """Scratch space and the windows' table."""
+        self.part_full = np.zeros(self.tensors)
+        self.part_stay = np.zeros(self.tensors)
+        self.part_slide = np.zeros((self.tensors, self.dims))
+        self.fresh_shared = np.zeros((self.dims, 2))
+        self.fresh_alone = np.zeros((self.dims, 2))
+        self.done = np.zeros(self.levels + 1, dtype=np.int64)
+        self.fill_windows()
+
+    def fill_windows(self) -> None:
+        """Shared positions and kept shares of every window for every (tile, spatial factor) of its two dims."""
+        windows = self.windows
+        for w in range(len(self.ranks)):
+            a, u, b, v = self.ranks[w, 1], self.ranks[w, 2], self.ranks[w, 3], self.ranks[w, 4]
+            passing = self.ranks[w, 5]
+            na, nb = self.count[a], self.count[b]
+            base = self.window_start[w]
+            for ta in range(na):
+                for sa in range(na):
+                    wa = self.product[a, ta, sa]
+                    if wa < 0:
+                        continue
+                    for tb in range(nb):
+                        for sb in range(nb):
+                            wb = self.product[b, tb, sb]
+                            if wb < 0:
+                                continue
+                            p, r = self.value[a, ta], self.value[b, tb]
+                            m, n = self.value[a, sa], self.value[b, sb]
+                            place = base + (((ta * na + sa) * nb + tb) * nb + sb) * FIELDS
+                            for alone in range(2):
+                                windows.begin(u, v, p, r)
+                                if not alone:
+                                    windows.spread(u * p, m, passing)
+                                    windows.spread(v * r, n, passing)
+                                whole = windows.kept(0)
+                                self.window[place + 3 * alone] = whole
+                                self.window[place + 3 * alone + 1] = self.most_kept(u * p * m, whole)
+                                self.window[place + 3 * alone + 2] = self.most_kept(v * r * n, whole)
+
+    def most_kept(self, step: int, whole: int) -> float:
+        """The largest share kept at any multiple of a step (tiles without gaps keep most at the step itself)."""
+        windows = self.windows
+        most = windows.kept(step)
+        if windows.reach() == 0:
+            reach = windows.u * windows.p + windows.v * windows.r
+            for n in range(windows.loops):
+                reach += windows.steps[n] * windows.bounds[n]
+            shift = 2 * step
+            while shift < reach:
+                kept = windows.kept(shift)
+                if kept > most:
+                    most = kept
+                shift += step
+        share = 1.0 * most
+        return share / whole
+
+    def rows(self, level: int) -> None:
+        """All rows of a level; `outside` of the level, where it is known, and the limit leave most of them out."""
+        self.begin[level] = self.row_total
+        self.lean[level] = 0
+        for w in range(self.size):
+            self.best_row[level, w] = -1
+        self.extend_row(level, 0, 0, 0, 0)
+        self.end[level] = self.row_total
+        self.gather(level)
+
+    def gather(self, level: int) -> None:
+        """`least` and `best_row` of a level from its rows, and from them `inside` of the level outside."""
+        for w in range(self.size):
+            self.least[level, w] = INFINITE
+            self.best_row[level, w] = -1
+        for i in range(self.begin[level], self.end[level]):
+            w = self.row_whole[i]
+            key = self.row_own[i] + self.inside[level, self.row_tile[i]]
+            if key < self.least[level, w]:
+                self.least[level, w] = key
+                self.best_row[level, w] = i
+        for w in range(self.size):
+            self.inside[level - 1, w] = self.least[level, w]
+        if not self.dummy[level - 1]:
+            self.lower(level - 1)
+
+    def lower(self, level: int) -> None:
+        """`inside` of a level: the least over all tiles that divide, dim by dim, from large to small."""
+        for d in range(self.dims):
+            step, number = self.stride[d], self.count[d]
+            block = step * number
+            for i in range(number - 1, 0, -1):
+                for j in range(i):
+                    if self.ratio[d, i, j] > 0:
+                        for base in range(0, self.size, block):
+                            for k in range(step):
+                                other = self.inside[level, base + j * step + k]
+                                if other < self.inside[level, base + i * step + k]:
+                                    self.inside[level, base + i * step + k] = other
+
+    def reach_out(self, level: int) -> None:
+        """`outside` of the next level inward: the least of all rows whose tile is a multiple, and of what is outside."""
+        for t in range(self.size):
+            self.outside[level + 1, t] = INFINITE
+        for i in range(self.begin[level], self.end[level]):
+            t = self.row_tile[i]
+            cost = self.row_own[i] + self.outside[level, self.row_whole[i]]
+            if cost < self.outside[level + 1, t]:
+                self.outside[level + 1, t] = cost
+        if self.dummy[level]:
+            return
+        for d in range(self.dims):
+            step, number = self.stride[d], self.count[d]
+            block = step * number
+            for i in range(number):
+                for j in range(i + 1, number):
+                    if self.ratio[d, j, i] > 0:
+                        for base in range(0, self.size, block):
+                            for k in range(step):
+                                other = self.outside[level + 1, base + j * step + k]
+                                if other < self.outside[level + 1, base + i * step + k]:
+                                    self.outside[level + 1, base + i * step + k] = other
+
+    def narrow(self) -> int:
+        """Drops every row that cannot be in a mapping below the limit; how many are left."""
+        self.sparing = 0
+        for level in range(1, self.levels + 1):
+            if self.lean[level]:
+                self.rows(level)
+            if level < self.levels:
+                self.reach_out(level)
+        before = -1
+        while before != self.row_total:
+            before = self.row_total
+            kept = 0
+            for level in range(self.levels + 1):
+                self.done[level] = 0
+            for _ in range(self.levels):
+                # in the order in which they are stored
+                level = 0
+                for other in range(1, self.levels + 1):
+                    ahead = self.begin[other] < self.begin[level] if level else 1
+                    if self.done[other] == 0 and ahead:
+                        level = other
+                self.done[level] = 1
+                first, last = self.begin[level], self.end[level]
+                self.begin[level] = kept
+                for i in range(first, last):
+                    key = self.row_own[i] + self.inside[level, self.row_tile[i]]
+                    if key + self.outside[level, self.row_whole[i]] < self.limit_pj:
+                        self.row_tile[kept], self.row_space[kept] = self.row_tile[i], self.row_space[i]
+                        self.row_whole[kept], self.row_own[kept] = self.row_whole[i], self.row_own[i]
+                        kept += 1
+                self.end[level] = kept
+            self.row_total = kept
+            for level in range(self.levels, 0, -1):
+                self.gather(level)
+            for level in range(1, self.levels):
+                self.reach_out(level)
+        self.group()
+        return self.row_total
+
+    def group(self) -> None:
+        """Sorts the rows of each level by their whole into `chosen`."""
+        self.chosen = np.zeros(self.row_total + 1, dtype=np.int64)
+        for level in range(1, self.levels + 1):
+            for w in range(self.size + 1):
+                self.starts[level, w] = 0
+            for i in range(self.begin[level], self.end[level]):
+                self.starts[level, self.row_whole[i] + 1] += 1
+            self.starts[level, 0] = self.begin[level]
+            for w in range(self.size):
+                self.starts[level, w + 1] += self.starts[level, w]
+            for i in range(self.begin[level], self.end[level]):
+                w = self.row_whole[i]
+                self.chosen[self.starts[level, w]] = i
+                self.starts[level, w] += 1
+            for w in range(self.size, 0, -1):
+                self.starts[level, w] = self.starts[level, w - 1]
+            self.starts[level, 0] = self.begin[level]
+
+    def extend_row(self, level: int, d: int, tile: int, space: int, whole: int) -> None:
+        """Adds a dim's tile and spatial factor to a row, where tile and factors still fit."""
+        if d == self.dims:
+            if self.cap_cycles < INFINITE:
+                steps = self.volume[self.size - 1] / self.volume[space] * self.operations
+                for c in range(1, self.levels + 1):
+                    if c != level:
+                        steps /= self.fan[c]
+                if steps > self.cap_cycles:
+                    return
+            own = self.own(level, tile, space, whole)
+            if own + self.inside[level, tile] + self.outside[level, whole] < self.limit_pj:
+                self.add_row(level, tile, space, whole, own)
+            return
+        number, step = self.count[d], self.stride[d]
+        for i in range(number):
+            now = tile + i * step
+            if not self.fits[level, now]:
+                break
+            for j in range(number):
+                w = self.product[d, i, j]
+                if not self.spreads[level, space + j * step]:
+                    break
+                if w >= 0 and self.pairs[level, d, i, j]:
+                    self.now_tile[d], self.now_space[d], self.now_whole[d] = i, j, w
+                    self.extend_row(level, d + 1, now, space + j * step, whole + w * step)
+
+    def add_row(self, level: int, tile: int, space: int, whole: int, own: float) -> None:
+        """Keeps a row; when there are too many (`lean`), only the best of each whole."""
+        n = self.row_total
+        if n >= MANY and self.sparing:
+            self.lean[level] = 1
+        if self.lean[level]:
+            seen = self.best_row[level, whole]
+            if seen >= 0:
+                if own + self.inside[level, tile] < self.row_own[seen] + self.inside[level, self.row_tile[seen]]:
+                    self.row_tile[seen], self.row_space[seen], self.row_own[seen] = tile, space, own
+                return
+        self.best_row[level, whole] = n
+        if n == len(self.row_own):
+            self.row_tile = np.concatenate([self.row_tile, self.row_tile])
+            self.row_space = np.concatenate([self.row_space, self.row_space])
+            self.row_whole = np.concatenate([self.row_whole, self.row_whole])
+            self.row_own = np.concatenate([self.row_own, self.row_own])
+        self.row_tile[n], self.row_space[n], self.row_whole[n], self.row_own[n] = tile, space, whole, own
+        self.row_total = n + 1
+
+    def own(self, level: int, tile: int, space: int, whole: int) -> float:
+        """The least pJ of what a row decides, whatever lies outside: by the dim of the innermost loop outside it."""
+        size = self.size
+        visits = self.volume[size - 1] / self.volume[whole]
+        total = 0.0
+        for t in range(self.tensors):
+            total += self.fixed(t, level, tile, space, whole)
+            self.part_full[t] = self.part_stay[t] = 0.0
+            if level < self.levels and self.parent[t, level] >= 0:
+                self.bound_boundary(t, level, tile, space, whole, visits)
+        if level == self.idle_gap:
+            steps = self.volume[size - 1] / self.volume[space]
+            for c in range(1, level):
+                steps /= self.fan[c]
+            total += self.idle_pj * steps * self.operations
+        if level == self.levels:
+            return total
+        least = INFINITE
+        for d in range(self.dims):
+            if self.now_whole[d] + 1 < self.count[d]:
+                cost = 0.0
+                for t in range(self.tensors):
+                    if self.parent[t, level] >= 0:
+                        kind = self.touches[t, d]
+                        if kind == PLAIN:
+                            cost += self.part_full[t]
+                        elif kind == SLIDES:
+                            cost += self.part_slide[t, d]
+                        else:
+                            cost += self.part_stay[t]
+                if cost < least:
+                    least = cost
+        if visits == 1.0:
+            least = 0.0
+            for t in range(self.tensors):
+                least += self.part_full[t]
+        return total + least
+
+    def bound_boundary(self, t: int, level: int, tile: int, space: int, whole: int, visits: float) -> None:
+        """Least pJ of a tensor between a row's level and its parent, by what the innermost loop outside does to it."""
+        last = self.size - 1
+        alone = self.plain[t, tile] * self.volume[space]
+        shared = alone
+        if self.shares[t, level]:
+            shared = self.plain[t, tile] * self.plain[t, space]
+        moved = self.plain[t, last] > self.plain[t, whole]
+        for w in range(self.rank_start[t], self.rank_start[t + 1]):
+            a, b = self.ranks[w, 1], self.ranks[w, 3]
+            place = self.window_start[w] + FIELDS * (
+                ((self.now_tile[a] * self.count[a] + self.now_space[a]) * self.count[b] + self.now_tile[b])
+                * self.count[b]
+                + self.now_space[b]
+            )
+            offset = 0 if self.shares[t, level] else 3
+            shared *= self.window[place + offset]
+            alone *= self.window[place + 3]
+            for side in range(2):
+                d = self.ranks[w, 1 + 2 * side]
+                partner = self.ranks[w, 3 - 2 * side]
+                if self.now_whole[d] + 1 < self.count[d]:
+                    share = 1.0 / self.least_prime[d, self.now_whole[d]]
+                    free = self.now_whole[partner] + 1 < self.count[partner]
+                    kept = self.window[place + offset + 1 + side]
+                    rest = 1.0 if free else kept
+                    self.fresh_shared[d, 0] = (1.0 - kept) * (1.0 - share) + (1.0 - rest) * share
+                    self.fresh_shared[d, 1] = rest
+                    kept = self.window[place + 4 + side]
+                    rest = 1.0 if free else kept
+                    self.fresh_alone[d, 0] = (1.0 - kept) * (1.0 - share) + (1.0 - rest) * share
+                    self.fresh_alone[d, 1] = rest
+        outer_price, most = self.up[t, level], 1.0
+        handed_on = 0
+        for g in range(self.parent[t, level] + 1, level):
+            outer_price += self.cross[t, level, g]
+            if self.shares[t, g]:
+                most *= self.fan[g]
+            if self.passes[t, g]:
+                handed_on = 1
+        if most > 1.0:
+            left = self.volume[last] / self.plain[t, last] / (self.volume[whole] / self.plain[t, whole])
+            if left < most:
+                most = left
+        inner_price = self.into[t, level] + self.cross[t, level, level]
+        outer = outer_price * shared / most
+        inner = inner_price * alone
+        once = outer_price * self.elements[t] if handed_on else 0.0
+        if handed_on:
+            outer = 0.0
+        run = self.reuse[t, last] / self.reuse[t, whole]
+        self.part_full[t] = (outer + inner) * visits + once
+        stay = INFINITE if not moved else visits / run * (outer + inner)
+        for w in range(self.rank_start[t], self.rank_start[t + 1]):
+            for side in range(2):
+                d = self.ranks[w, 1 + 2 * side]
+                if self.now_whole[d] + 1 < self.count[d]:
+                    self.part_slide[t, d] = once + (
+                        outer * (visits * self.fresh_shared[d, 0] + self.fresh_shared[d, 1])
+                        + inner * (visits * self.fresh_alone[d, 0] + self.fresh_alone[d, 1])
+                    )
+                    slow = outer * (visits / run * self.fresh_shared[d, 0] + self.fresh_shared[d, 1]) + inner * (
+                        visits / run * self.fresh_alone[d, 0] + self.fresh_alone[d, 1]
+                    )
+                    if slow < stay:
+                        stay = slow
+        if stay == INFINITE:
+            stay = visits / run * (outer + inner)
+        self.part_stay[t] = once + stay
+
+    def fixed(self, t: int, level: int, tile: int, space: int, whole: int) -> float:
+        """Least pJ of first visits and finished outputs at this memory, and of what compute units ask across gap c."""
+        last = self.size - 1
+        total = 0.0
+        if level > 0:
+            for c in range(level + 1, self.levels + 1):
+                if self.parent[t, c] == level:
+                    copies = self.volume[space] / self.plain[t, space]
+                    left = self.volume[last] / self.plain[t, last] / (self.volume[whole] / self.plain[t, whole])
+                    most = 1.0
+                    for g in range(1, level):
+                        most *= self.fan[g]
+                    if left < most:
+                        most = left
+                    if self.first[t, c] < 0.0:
+                        copies *= most
+                    else:
+                        copies = 1.0
+                    total += self.first[t, c] * self.elements[t] * copies + self.least_last(t, c) * self.elements[t]
+        if self.charge[t] == level and level > 0:
+            c = self.levels
+            shared = self.points(t, level, space)
+            price, most = self.up[t, c], 1.0
+            handed_on = 0
+            for g in range(self.parent[t, c] + 1, level):
+                price += self.cross[t, c, g]
+                if self.shares[t, g]:
+                    most *= self.fan[g]
+                if self.passes[t, g]:
+                    handed_on = 1
+            if most > 1.0:
+                left = self.volume[last] / self.plain[t, last] / (self.volume[whole] / self.plain[t, whole])
+                if left < most:
+                    most = left
+            steps = self.volume[last] / self.volume[space]
+            if handed_on:
+                total += price * self.elements[t]
+            else:
+                total += price * shared * steps / most
+            total += self.cross[t, c, level] * self.volume[last]
+        return total
+
+    def least_last(self, t: int, c: int) -> float:
+        """What finished outputs can cost less than partial sums, per output."""
+        total = 0.0
+        if self.last_parent[t, c] < 0.0:
+            total += self.last_parent[t, c]
+        if self.last_child[t, c] < 0.0:
+            total += self.last_child[t, c]
+        for g in range(self.levels + 1):
+            if self.last_cross[t, c, g] < 0.0:
+                total += self.last_cross[t, c, g]
+        return total
+
+    def points(self, t: int, level: int, space: int) -> float:
+        """Words that compute units inside gap c ask for in one step, one for all that share it (bounds: `now_` row)."""
+        if not self.shares[t, level]:
+            return self.volume[space]
+        words = self.plain[t, space]
+        for w in range(self.rank_start[t], self.rank_start[t + 1]):
+            a, b = self.ranks[w, 1], self.ranks[w, 3]
+            self.windows.begin(self.ranks[w, 2], self.ranks[w, 4], 1, 1)
+            self.windows.spread(
+                self.ranks[w, 2] * self.value[a, self.now_tile[a]], self.value[a, self.now_space[a]], 0
+            )
+            self.windows.spread(
+                self.ranks[w, 4] * self.value[b, self.now_tile[b]], self.value[b, self.now_space[b]], 0
+            )
+            words *= self.windows.kept(0)
+        return words
+
+
+__all__ = ["Rows"]

@@ -1,0 +1,44 @@
+# C types for search_state.py; without a compiler the module runs as plain Python.
+from energysim.mapping.search_windows cimport Windows, integer
+
+cdef class State:
+    cdef Windows windows
+    cdef integer dims, levels, tensors, size
+    cdef integer[::1] count, stride
+    cdef integer[:, ::1] value
+    cdef integer[:, :, ::1] product, ratio
+    cdef double[:, ::1] least_prime
+    cdef integer[:, ::1] touches
+    cdef double[:, ::1] plain, reuse
+    cdef double[::1] volume
+    cdef unsigned char[:, ::1] fits, spreads
+    cdef unsigned char[:, :, :, ::1] pairs
+    cdef double[::1] fan
+    cdef unsigned char[:, ::1] shares, passes
+    cdef unsigned char[::1] dummy, is_output, shared_port
+    cdef integer[:, ::1] parent
+    cdef integer[::1] charge
+    cdef double[:, ::1] up, into, first, last_parent, last_child
+    cdef double[:, :, ::1] cross, last_cross, final_cycles
+    cdef double[:, ::1] read_cycles, write_cycles
+    cdef double[::1] elements
+    cdef integer[:, ::1] ranks
+    cdef integer[::1] rank_start, window_start
+    cdef double[::1] window
+    cdef integer[::1] mirror
+    cdef integer symmetric, still_tensor, still_level, idle_gap
+    cdef double constant_pj, idle_pj, operations
+    cdef int[::1] row_tile, row_space, row_whole
+    cdef double[::1] row_own
+    cdef integer row_total
+    cdef integer[::1] begin, end, chosen
+    cdef double[:, ::1] least, inside, outside
+    cdef integer[:, ::1] best_row, starts
+    cdef integer[:, ::1] tile, space, bound, stretch, order
+    cdef integer[::1] flat_tile, flat_space
+    cdef double[:, ::1] reads, writes
+    cdef integer[::1] now_tile, now_space, now_whole
+    cdef public double best_pj, limit_pj, open_pj, best_cycles, cap_cycles
+    cdef public object best_tile, best_space, best_order
+    cdef public integer timed, nodes, candidates, sparing
+    cdef integer[::1] lean

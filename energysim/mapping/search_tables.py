@@ -1,0 +1,276 @@
+"""From a search problem to the tables that the compiled search works on, and from its result back to a mapping."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import gcd
+from typing import Any
+
+import numpy as np
+
+from energysim.costs.prices import bits_moved
+from energysim.hardware.accelerator import Array, Memory
+from energysim.mapping.counts import PARTIAL
+from energysim.mapping.nest import Loop, Mapping, even
+from energysim.mapping.search_problem import Boundary, Problem
+from energysim.mapping.search_space import primes, split_over_axes
+from energysim.workload.layer import Tensor
+
+WINDOW_FIELDS = 6
+"""Numbers kept per setting of a window (`search_rows`)."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A problem with at most one array in each gap: between arrays that follow each other stands a dummy level.
+
+    A dummy level keeps nothing and has no loops of its own. `memory_level[m]` is the level of memory m; arrays of gap c
+    are `gap_array[c]`.
+    """
+
+    problem: Problem
+
+    @cached_property
+    def levels(self) -> tuple[Memory | None, ...]:
+        """Memories, and None for dummy levels."""
+        found: list[Memory | None] = []
+        after_array = False
+        for item in self.problem.accelerator.levels:
+            if isinstance(item, Memory):
+                found.append(item)
+            elif after_array:
+                found.append(None)
+            after_array = isinstance(item, Array)
+        return tuple(found)
+
+    @cached_property
+    def gap_array(self) -> tuple[Array | None, ...]:
+        """The array outside each level, the compute unit's last."""
+        found: list[Array | None] = [None] * (len(self.levels) + 1)
+        level, after_array = -1, False
+        arrays = {array.name: array for gap in self.problem.gaps for array in gap}
+        for item in self.problem.accelerator.levels:
+            if isinstance(item, Memory) or after_array:
+                level += 1
+            if isinstance(item, Array):
+                found[level + 1] = arrays[item.name]
+            after_array = isinstance(item, Array)
+        return tuple(found)
+
+    @cached_property
+    def memory_level(self) -> tuple[int, ...]:
+        """The level of each memory; the compute unit's as the last."""
+        return (*(i for i, memory in enumerate(self.levels) if memory is not None), len(self.levels))
+
+    @cached_property
+    def ranks(self) -> tuple[tuple[int, ...], ...]:
+        """Windows by tensor: tensor, first dim, its coefficient, second dim, its coefficient, whether words pass on."""
+        dims, found = self.problem.lattice.dims, []
+        for t, tensor in enumerate(self.problem.layer.tensors):
+            passing = any(tensor.role in array.forwarding for array in self.problem.accelerator.arrays)
+            for rank in tensor.ranks:
+                terms = [(dims.index(d), u) for d, u in rank.terms if d in dims]
+                if len(terms) == 2:
+                    (a, u), (b, v) = terms
+                    g = gcd(u, v)
+                    found.append((t, a, u // g, b, v // g, int(passing)))
+        return tuple(found)
+
+    def fill(self) -> dict[str, Any]:
+        """Everything that `State` asks for."""
+        problem, lattice = self.problem, self.problem.lattice
+        tensors, dims = problem.layer.tensors, lattice.dims
+        number, levels = len(dims), len(self.levels)
+        wide = max(lattice.shape)
+        count = np.array(lattice.shape, dtype=np.int64)
+        value = np.ones((number, wide), dtype=np.int64)
+        product = np.full((number, wide, wide), -1, dtype=np.int64)
+        ratio = np.zeros((number, wide, wide), dtype=np.int64)
+        least_prime = np.full((number, wide), np.inf)
+        for d, values in enumerate(lattice.values):
+            many = len(values)
+            value[d, :many] = values
+            place = np.searchsorted(values, values[:, None] * values[None, :])
+            exists = values[np.minimum(place, many - 1)] == values[:, None] * values[None, :]
+            product[d, :many, :many] = np.where(exists, place, -1)
+            divides = values[:, None] % values[None, :] == 0
+            ratio[d, :many, :many] = np.where(divides, values[:, None] // values[None, :], 0)
+            of = primes(int(values[-1]))
+            for i, x in enumerate(values.tolist()):
+                least_prime[d, i] = next((p for p in of if (int(values[-1]) // x) % p == 0), np.inf)
+        touches = np.zeros((len(tensors), number), dtype=np.int64)
+        for t, tensor in enumerate(tensors):
+            for d, name in enumerate(dims):
+                touches[t, d] = int(name in tensor.dims)
+        for t, a, _, b, _, _ in self.ranks:
+            touches[t, a] = touches[t, b] = 2
+        every = frozenset(dims)
+        slides = [frozenset(d for d, kind in zip(dims, row, strict=True) if kind == 2) for row in touches]
+        window_start, room = [], 0
+        for _, a, _, b, _, _ in self.ranks:
+            window_start.append(room)
+            room += WINDOW_FIELDS * int(count[a] * count[b]) ** 2
+        stationary = problem.stationary
+        tables = {
+            "dims": number,
+            "levels": levels,
+            "tensors": len(tensors),
+            "size": lattice.size,
+            "count": count,
+            "stride": np.array(lattice.strides, dtype=np.int64),
+            "value": value,
+            "product": product,
+            "ratio": ratio,
+            "least_prime": least_prime,
+            "touches": touches,
+            "plain": np.stack(
+                [lattice.product(t.dims - s) for t, s in zip(tensors, slides, strict=True)]
+            ),
+            "reuse": np.stack([lattice.product(every - tensor.dims) for tensor in tensors]),
+            "volume": lattice.product(every),
+            "elements": np.array([float(problem.elements[t.name][-1]) for t in tensors]),
+            "is_output": np.array([t.role == "output" for t in tensors], dtype=np.uint8),
+            "ranks": np.array(self.ranks, dtype=np.int64).reshape(-1, 6),
+            "rank_start": np.searchsorted([r[0] for r in self.ranks], np.arange(len(tensors) + 1)).astype(np.int64),
+            "window_start": np.array(window_start, dtype=np.int64),
+            "window": np.zeros(room),
+            "symmetric": int(problem.mirror is not None),
+            "mirror": (problem.mirror if problem.mirror is not None else np.zeros(1)).astype(np.int64),
+            "still_tensor": tensors.index(stationary[0]) if stationary else -1,
+            "still_level": self.memory_level[stationary[1]] if stationary else 0,
+            "operations": float(problem.layer.ops_per_point if problem.layer.unit == "op" else 1),
+            "idle_pj": problem.idle_pj_per_step,
+        }
+        return tables | self._space() | self._prices()
+
+    def _space(self) -> dict[str, Any]:
+        """What fits, what spreads, and who shares."""
+        problem, lattice = self.problem, self.problem.lattice
+        tensors, levels = problem.layer.tensors, len(self.levels)
+        number, wide = len(lattice.dims), max(lattice.shape)
+        fits = np.ones((levels + 1, lattice.size), dtype=np.uint8)
+        spreads = np.zeros((levels + 1, lattice.size), dtype=np.uint8)
+        spreads[:, 0] = 1
+        pairs = np.ones((levels + 1, number, wide, wide), dtype=np.uint8)
+        fits[levels] = 0
+        fits[levels, 0] = 1
+        for m, level in enumerate(self.memory_level[:-1]):
+            fits[level] = problem.fits[m]
+        for m, level in enumerate(self.memory_level):
+            if m == 0:
+                continue
+            gaps = range(self.memory_level[m - 1] + 1, level + 1)
+            arrays = [g for g in gaps if self.gap_array[g] is not None]
+            for g, spread in zip(arrays, problem.spreads[m], strict=True):
+                spreads[g] = spread
+            for d, table in enumerate(problem.allowed(m)):
+                many = len(table)
+                if table.ndim == 1:
+                    pairs[level, d, :many] &= table[:, None]
+                for n, g in enumerate(arrays):
+                    axes = tuple(k for k in range(1, table.ndim) if k != n + 1)
+                    both = table.any(axis=axes)
+                    pairs[g, d, :many, :many] &= both if g == level else both.any(axis=0)[None, :]
+        fan = np.ones(levels + 1)
+        shares = np.zeros((len(tensors), levels + 1), dtype=np.uint8)
+        passes = np.zeros((len(tensors), levels + 1), dtype=np.uint8)
+        for g, array in enumerate(self.gap_array):
+            if array is not None:
+                fan[g] = array.fan_out
+                for t, tensor in enumerate(tensors):
+                    passes[t, g] = tensor.role in array.forwarding
+                    wide_enough = array.reduction if tensor.role == "output" else tensor.role in array.multicast
+                    shares[t, g] = wide_enough or passes[t, g]
+        return {
+            "fits": fits,
+            "spreads": spreads,
+            "pairs": pairs,
+            "fan": fan,
+            "shares": shares,
+            "passes": passes,
+            "dummy": np.array([memory is None for memory in self.levels], dtype=np.uint8),
+            "idle_gap": max((g for g in range(1, levels + 1) if fan[g] > 1), default=levels),
+        }
+
+    def _prices(self) -> dict[str, Any]:
+        """pJ per word and port cycles per word, by tensor and level."""
+        problem = self.problem
+        tensors, levels = problem.layer.tensors, len(self.levels)
+        shape = (len(tensors), levels + 1)
+        table: dict[str, Any] = {name: np.zeros(shape) for name in ("up", "into", "first", "last_parent", "last_child")}
+        table |= {name: np.zeros((*shape, levels + 1)) for name in ("cross", "last_cross")}
+        table |= {name: np.zeros(shape) for name in ("read_cycles", "write_cycles")}
+        table["final_cycles"] = np.zeros((len(tensors), 2, levels + 1))
+        parent = np.full(shape, -1, dtype=np.int64)
+        charge = np.zeros(len(tensors), dtype=np.int64)
+        constant = problem.compute_pj
+        gap_of = {array.name: g for g, array in enumerate(self.gap_array) if array is not None}
+        for b in problem.boundaries:
+            t, child = tensors.index(b.tensor), self.memory_level[b.child]
+            parent[t, child] = self.memory_level[b.parent]
+            crossed = self._boundary(table, b, t, child, gap_of)
+            if b.child == problem.levels:
+                charge[t] = max(crossed, default=0)
+                if not crossed:
+                    constant += b.up * problem.layer.points
+        for m, level in enumerate(self.memory_level[:-1]):
+            for t, tensor in enumerate(tensors):
+                self._cycles(table, problem.memories[m], level, t, tensor)
+        ports = [memory is None or memory.shared_port for memory in self.levels]
+        return table | {
+            "parent": parent,
+            "charge": charge,
+            "constant_pj": constant,
+            "shared_port": np.array(ports, dtype=np.uint8),
+        }
+
+    @staticmethod
+    def _boundary(table: dict[str, Any], b: Boundary, t: int, child: int, gap_of: dict[str, int]) -> list[int]:
+        """Prices of one boundary; the gaps that it crosses an array in."""
+        table["up"][t, child], table["into"][t, child], table["first"][t, child] = b.up, b.into, b.first
+        for name, price in b.crossing:
+            table["cross"][t, child, gap_of[name]] = price
+        if b.last:
+            table["last_parent"][t, child] = b.last[0]
+            for (name, _), price in zip(b.crossing, b.last[1:], strict=False):
+                table["last_cross"][t, child, gap_of[name]] = price
+            if len(b.last) > len(b.crossing) + 1:
+                table["last_child"][t, child] = b.last[-1]
+        return [gap_of[name] for name, _ in b.crossing]
+
+    def _cycles(self, table: dict[str, Any], memory: Memory, level: int, t: int, tensor: Tensor) -> None:
+        """Cycles that one word takes on a memory's ports; outputs as partial sums and finished."""
+        layer, accelerator = self.problem.layer, self.problem.accelerator
+        name = PARTIAL if tensor.role == "output" else tensor.name
+        bits = bits_moved(layer, accelerator, memory.name, name)
+        final = bits_moved(layer, accelerator, memory.name, tensor.name)
+        for side, rate in enumerate((memory.read_bits_per_cycle, memory.write_bits_per_cycle)):
+            cycles = table["write_cycles"] if side else table["read_cycles"]
+            cycles[t, level] = bits / rate if rate else 0.0
+            table["final_cycles"][t, side, level] = final / rate if rate else 0.0
+
+    def mapping(self, tile: Any, space: Any, order: Any) -> Mapping:
+        """A result of the compiled search as a mapping."""
+        problem, dims = self.problem, self.problem.lattice.dims
+        values = problem.lattice.values
+        sizes = [{d: int(values[i][n]) for i, (d, n) in enumerate(zip(dims, row, strict=True))} for row in tile]
+        blocks: dict[str, tuple[Loop, ...]] = {}
+        for level, memory in enumerate(self.levels):
+            factors = {d: int(values[i][space[level + 1][i]]) for i, d in enumerate(dims)}
+            if memory is not None:
+                loops = [dims[int(i)] for i in order[level]]
+                blocks[memory.name] = tuple(
+                    Loop(d, sizes[level][d] // (sizes[level + 1][d] * factors[d])) for d in loops
+                )
+            array = self.gap_array[level + 1]
+            if array is not None:
+                shares = split_over_axes(array, factors) or {}
+                blocks[array.name] = tuple(
+                    Loop(d, shares[d][i], f"{array.name}.{axis.name}")
+                    for i, axis in enumerate(array.axes)
+                    for d in dims
+                    if d in shares and shares[d][i] > 1
+                )
+        return even(problem.accelerator, problem.layer, blocks, dict(problem.bypass))
+
+
+__all__ = ["Tables"]

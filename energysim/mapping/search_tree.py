@@ -1,0 +1,404 @@
+"""Branch and bound over rows and orders, outermost level first (compiled: search_tree.pxd).
+
+At each level the rows that can still win are taken out of a heap by their bounds, every order of the loops outside that
+can matter is priced exactly, and what remains is descended into, best first. What a limit leaves unseen leaves its
+bound in `open_pj`.
+"""
+
+from time import perf_counter
+
+import numpy as np
+
+from energysim.mapping.search_costs import Costs
+
+INFINITE = float("inf")
+PLAIN = 1
+
+EDGE = 1.0 - 1e-12
+"""Energies closer than this count as equal."""
+
+WATCHED = 256
+"""Nodes between two looks at the clock."""
+
+
+class Tree(Costs):
+    """The search itself: `dive` for a first mapping, `prove` for the rest."""
+
+    def start(self) -> float:
+        """Rows of all levels, inward to outward; the least that any mapping can cost, in pJ."""
+        self.prepare()
+        self.make_room()
+        dims = self.dims
+        self.heap_key, self.heap_cost = np.zeros(1 << 12), np.zeros(1 << 12)
+        self.heap_row = np.zeros(1 << 12, dtype=np.int64)
+        self.heap_class = np.zeros(1 << 12, dtype=np.int64)
+        self.heap_top = 0
+        self.class_start = np.full(1 << dims, -1, dtype=np.int64)
+        self.class_end = np.zeros(1 << dims, dtype=np.int64)
+        self.classes = np.zeros((64, dims), dtype=np.int64)
+        self.class_seen = np.zeros((64, self.tensors), dtype=np.int64)
+        self.class_length = np.zeros((64, self.tensors), dtype=np.int64)
+        self.class_total = 0
+        self.prefix = np.zeros(dims, dtype=np.int64)
+        self.most_nodes, self.until, self.stopped = 1 << 62, INFINITE, 0
+        self.ahead = np.zeros(self.levels + 2, dtype=np.int64)
+        for level in range(self.levels, 0, -1):
+            self.rows(level)
+        self.clear_ports(0)
+        self.root_pj = self.constant_pj + self.settle(0)
+        for w in range(self.size):
+            self.outside[1, w] = self.root_pj
+        return self.root_pj + self.inside[0, self.size - 1]
+
+    def limit(self, pj: float) -> None:
+        """Mappings at or above this energy are not looked for."""
+        self.limit_pj = pj * EDGE
+
+    def dive(self, width: int) -> None:
+        """Looks at the best few rows of every level only."""
+        self.width = width
+        self.expand(1, self.root_pj, 1)
+        self.open_pj = INFINITE
+        self.stopped = 0
+
+    def prove(self, most_nodes: int, until: float) -> None:
+        """Looks at everything that can still win, up to so many nodes in all and that `perf_counter` time."""
+        self.width = 0
+        self.most_nodes, self.until = most_nodes, until
+        self.narrow()
+        self.expand(1, self.root_pj, 1)
+
+    def late(self) -> int:
+        """Whether to stop here."""
+        if self.stopped == 0 and self.best_pj < INFINITE:
+            if self.nodes >= self.most_nodes:
+                self.stopped = 1
+            elif self.until < INFINITE and self.nodes % WATCHED == 0 and perf_counter() >= self.until:
+                self.stopped = 2
+        return self.stopped
+
+    def expand(self, level: int, cost: float, alike: int) -> None:
+        """All rows of a level inside what is placed; `alike`: so far the mapping is its own mirror image."""
+        base = self.heap_top
+        self.collect_rows(level, cost, alike)
+        middle = self.heap_top
+        rows = middle - base
+        self.make_heap(base, rows)
+        seen = 0
+        while rows > 0:
+            key = self.heap_key[base]
+            if key >= self.limit_pj or (self.width > 0 and seen >= self.width):
+                break
+            if self.late():
+                self.leave_open(key)
+                break
+            row = self.heap_row[base]
+            rows = self.pop(base, rows)
+            seen += 1
+            self.orders(level, cost, row)
+        children = self.heap_top - middle
+        self.make_heap(middle, children)
+        seen = 0
+        while children > 0:
+            key = self.heap_key[middle]
+            if key >= self.limit_pj or (self.width > 0 and seen >= self.width):
+                break
+            if self.late():
+                self.leave_open(key)
+                break
+            row, which, now = self.heap_row[middle], self.heap_class[middle], self.heap_cost[middle]
+            children = self.pop(middle, children)
+            seen += 1
+            self.descend(level, row, which, now, alike)
+        self.heap_top = base
+
+    def leave_open(self, key: float) -> None:
+        """A bound of something unseen."""
+        if key < self.open_pj:
+            self.open_pj = key
+
+    def collect_rows(self, level: int, cost: float, alike: int) -> None:
+        """Puts every row on the heap whose whole divides the tile outside and whose bound is below the limit."""
+        for d in range(self.dims):
+            self.now_whole[d] = 0
+        dims = self.dims
+        if self.dummy[level - 1]:
+            self.collect_whole(level, self.flat_tile[level - 1], cost, alike)
+            return
+        flat = 0
+        while True:
+            if cost + self.least[level, flat] < self.limit_pj:
+                self.collect_whole(level, flat, cost, alike)
+            d = dims - 1
+            while d >= 0:
+                i = self.now_whole[d] + 1
+                top = self.tile[level - 1, d]
+                while i <= top and self.ratio[d, top, i] == 0:
+                    i += 1
+                if i <= top:
+                    flat += (i - self.now_whole[d]) * self.stride[d]
+                    self.now_whole[d] = i
+                    break
+                flat -= self.now_whole[d] * self.stride[d]
+                self.now_whole[d] = 0
+                d -= 1
+            if d < 0:
+                break
+
+    def collect_whole(self, level: int, whole: int, cost: float, alike: int) -> None:
+        """The same for the rows of one whole; on a dive only the best of them."""
+        if self.width > 0:
+            row = self.best_row[level, whole]
+            if row >= 0:
+                self.push(cost + self.least[level, whole], 0.0, row, 0)
+            return
+        for n in range(self.starts[level, whole], self.starts[level, whole + 1]):
+            row = self.chosen[n]
+            key = cost + self.row_own[row] + self.inside[level, self.row_tile[row]]
+            if key < self.limit_pj:
+                if alike and self.symmetric:
+                    tile, space = self.row_tile[row], self.row_space[row]
+                    if self.mirror[tile] < tile or (self.mirror[tile] == tile and self.mirror[space] < space):
+                        continue
+                self.push(key, 0.0, row, 0)
+
+    def orders(self, level: int, cost: float, row: int) -> None:
+        """Prices a row exactly with every order of the loops outside it that can matter."""
+        self.nodes += 1
+        self.place(level, row)
+        self.clear_ports(level)
+        fixed = cost + self.settle(level)
+        inside = self.inside[level, self.flat_tile[level]]
+        if level == self.levels:
+            self.push(fixed, fixed, row, -1)
+            return
+        mask = 0
+        for d in range(self.dims):
+            if self.bound[level - 1, d] > 1:
+                mask |= 1 << d
+        if self.class_start[mask] < 0:
+            self.make_classes(mask)
+        for which in range(self.class_start[mask], self.class_end[mask]):
+            if not self.take_order(level, which):
+                continue
+            if self.timed:
+                self.clear_ports(level)
+                self.settle(level)
+            now = fixed + self.flow(level)
+            key = now + inside
+            if self.timed and key < self.limit_pj:
+                cycles = self.cycles(level)
+                if cycles > self.cap_cycles:
+                    continue
+                if level >= self.idle_gap:
+                    key += self.idle_pj * cycles
+            if key < self.limit_pj:
+                self.push(key, now, row, which)
+
+    def take_order(self, level: int, which: int) -> int:
+        """Takes an order for the loops outside a level; 0 when the dataflow's stationary tensor forbids it."""
+        t = self.still_tensor
+        waits = 0
+        for k in range(self.dims):
+            d = self.classes[which, k]
+            self.order[level - 1, k] = d
+            if t >= 0 and level <= self.still_level and self.bound[level - 1, d] > 1:
+                if self.touches[t, d] == 0:
+                    waits = 1
+                elif waits or self.ahead[level - 1]:
+                    return 0
+        self.ahead[level] = 1 if waits or self.ahead[level - 1] else 0
+        return 1
+
+    def descend(self, level: int, row: int, which: int, now: float, alike: int) -> None:
+        """Places a row with an order and goes on inward; at the compute unit the mapping is complete."""
+        self.place(level, row)
+        if level < self.levels:
+            self.take_order(level, which)
+        if self.timed:
+            self.clear_ports(level)
+            self.settle(level)
+            if level < self.levels:
+                self.flow(level)
+        if level < self.levels:
+            tile, space = self.flat_tile[level], self.flat_space[level]
+            same = 1 if alike and self.symmetric and self.mirror[tile] == tile and self.mirror[space] == space else 0
+            self.expand(level + 1, now, same)
+            return
+        self.candidates += 1
+        cycles = INFINITE
+        if self.timed:
+            cycles = self.cycles(level)
+            whole = int(cycles)
+            if whole < cycles:
+                whole += 1
+            cycles = 1.0 * whole
+            now += self.idle_pj * cycles
+            if cycles > self.cap_cycles:
+                return
+        if now < self.limit_pj:
+            self.best_pj, self.best_cycles = now, cycles
+            self.limit(now)
+            self.keep()
+
+    def keep(self) -> None:
+        """Copies the mapping in hand."""
+        self.best_tile, self.best_space = np.array(self.tile), np.array(self.space)
+        self.best_order = np.array(self.order)
+
+    # ---- heaps, one behind the other -------------------------------------------------------------------------
+
+    def push(self, key: float, cost: float, row: int, which: int) -> None:
+        """One more entry on top."""
+        n = self.heap_top
+        if n == len(self.heap_key):
+            self.heap_key = np.concatenate([self.heap_key, self.heap_key])
+            self.heap_cost = np.concatenate([self.heap_cost, self.heap_cost])
+            self.heap_row = np.concatenate([self.heap_row, self.heap_row])
+            self.heap_class = np.concatenate([self.heap_class, self.heap_class])
+        self.heap_key[n], self.heap_cost[n], self.heap_row[n], self.heap_class[n] = key, cost, row, which
+        self.heap_top = n + 1
+
+    def before(self, a: int, b: int) -> int:
+        """Whether entry a comes before entry b: by key, ties by row and order."""
+        if self.heap_key[a] != self.heap_key[b]:
+            return 1 if self.heap_key[a] < self.heap_key[b] else 0
+        if self.heap_row[a] != self.heap_row[b]:
+            return 1 if self.heap_row[a] < self.heap_row[b] else 0
+        return 1 if self.heap_class[a] < self.heap_class[b] else 0
+
+    def swap(self, a: int, b: int) -> None:
+        """Exchanges two entries."""
+        key, cost, row, which = self.heap_key[a], self.heap_cost[a], self.heap_row[a], self.heap_class[a]
+        self.heap_key[a], self.heap_cost[a] = self.heap_key[b], self.heap_cost[b]
+        self.heap_row[a], self.heap_class[a] = self.heap_row[b], self.heap_class[b]
+        self.heap_key[b], self.heap_cost[b], self.heap_row[b], self.heap_class[b] = key, cost, row, which
+
+    def sink(self, base: int, number: int, i: int) -> None:
+        """Restores the heap below entry i."""
+        while 2 * i + 1 < number:
+            child = 2 * i + 1
+            if child + 1 < number and self.before(base + child + 1, base + child):
+                child += 1
+            if not self.before(base + child, base + i):
+                return
+            self.swap(base + child, base + i)
+            i = child
+
+    def make_heap(self, base: int, number: int) -> None:
+        """Makes a heap of entries in any order."""
+        for i in range(number // 2 - 1, -1, -1):
+            self.sink(base, number, i)
+
+    def pop(self, base: int, number: int) -> int:
+        """Takes the first entry off; how many are left."""
+        self.swap(base, base + number - 1)
+        self.sink(base, number - 1, 0)
+        return number - 1
+
+    # ---- order classes ---------------------------------------------------------------------------------------
+
+    def make_classes(self, mask: int) -> None:
+        """Orders of some dims of which none is as good as another for every tensor.
+
+        A tensor without windows only sees which innermost loops do not touch it; one with windows sees the sequence
+        inside the innermost loop that replaces it wholly, and a longer one is at least as good.
+        """
+        self.class_start[mask] = self.class_end[mask] = self.class_total
+        inner = 0
+        for d in range(self.dims):
+            if mask >> d & 1:
+                plain = 1
+                for t in range(self.tensors):
+                    if self.touches[t, d] != PLAIN:
+                        plain = 0
+                if not plain:
+                    inner |= 1 << d
+        self.extend_order(mask, inner, 0)
+
+    def closes(self, t: int, d: int) -> int:
+        """Whether a loop over a dim ends what a tensor sees of an order."""
+        if self.rank_start[t + 1] > self.rank_start[t]:
+            return 1 if self.touches[t, d] == PLAIN else 0
+        return 1 if self.touches[t, d] != 0 else 0
+
+    def extend_order(self, mask: int, left: int, length: int) -> None:
+        """Adds a loop outside those in `prefix` (innermost first) while a tensor still sees it."""
+        open_tensors = 0
+        for t in range(self.tensors):
+            ends = 0
+            for k in range(length):
+                if self.closes(t, self.prefix[k]):
+                    ends = 1
+            if not ends:
+                open_tensors += 1
+        if left == 0 or open_tensors == 0:
+            self.add_class(mask, left, length)
+            return
+        for d in range(self.dims):
+            if left >> d & 1:
+                self.prefix[length] = d
+                self.extend_order(mask, left & ~(1 << d), length + 1)
+
+    def add_class(self, mask: int, left: int, length: int) -> None:
+        """Keeps an order unless another is as good for every tensor; drops those that it is as good as."""
+        n = self.class_total
+        if n + 1 >= len(self.classes):
+            self.classes = np.concatenate([self.classes, self.classes])
+            self.class_seen = np.concatenate([self.class_seen, self.class_seen])
+            self.class_length = np.concatenate([self.class_length, self.class_length])
+        for t in range(self.tensors):
+            seen, k = 0, 0
+            slides = self.rank_start[t + 1] > self.rank_start[t]
+            while k < length and not self.closes(t, self.prefix[k]):
+                if slides:
+                    seen |= (self.prefix[k] + 1) << (4 * k)
+                else:
+                    seen |= 1 << self.prefix[k]
+                k += 1
+            self.class_seen[n, t], self.class_length[n, t] = seen, k
+        kept = self.class_start[mask]
+        for i in range(self.class_start[mask], n):
+            if self.as_good(i, n):
+                return
+        for i in range(self.class_start[mask], n):
+            if not self.as_good(n, i):
+                self.copy_class(i, kept)
+                kept += 1
+        self.copy_class(n, kept)
+        # inactive dims and those that no tensor sees stand outermost
+        place = 0
+        for d in range(self.dims):
+            inside = 0
+            for k in range(length):
+                if self.prefix[k] == d:
+                    inside = 1
+            if not inside:
+                self.classes[kept, place] = d
+                place += 1
+        for k in range(length):
+            self.classes[kept, self.dims - 1 - k] = self.prefix[k]
+        self.class_total = self.class_end[mask] = kept + 1
+
+    def copy_class(self, source: int, target: int) -> None:
+        """Moves a class."""
+        for k in range(self.dims):
+            self.classes[target, k] = self.classes[source, k]
+        for t in range(self.tensors):
+            self.class_seen[target, t] = self.class_seen[source, t]
+            self.class_length[target, t] = self.class_length[source, t]
+
+    def as_good(self, one: int, other: int) -> int:
+        """Whether an order lets every tensor keep at least what another one lets it keep."""
+        for t in range(self.tensors):
+            mine, theirs = self.class_seen[one, t], self.class_seen[other, t]
+            if self.rank_start[t + 1] > self.rank_start[t]:
+                length = self.class_length[other, t]
+                if length > self.class_length[one, t] or mine & ((1 << (4 * length)) - 1) != theirs:
+                    return 0
+            elif mine & theirs != theirs:
+                return 0
+        return 1
+
+
+__all__ = ["Tree"]

@@ -1,0 +1,63 @@
+"""Compiles the kernels of the mapping search when the package is built; without a C compiler they run as plain Python."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+KERNELS = ("search_windows", "search_state", "search_rows", "search_costs", "search_tree")
+"""Modules of energysim/mapping with a .pxd beside them."""
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "initializedcheck": False,
+    "cdivision": True,
+    "infer_types": True,
+    "annotation_typing": False,
+}
+
+
+class CompiledKernels(BuildHookInterface):  # type: ignore[misc]
+    """Cython in place, then the shared libraries go into the wheel (or stay beside the sources: editable installs)."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Called by hatchling before it packs."""
+        try:
+            built = compiled(Path(self.root))
+        except Exception as error:
+            self.app.display_warning(f"energysim: kernels not compiled, searching will be slow: {error}")
+            return
+        build_data["infer_tag"] = True
+        build_data["pure_python"] = False
+        build_data["artifacts"] += [f"/{path.relative_to(self.root)}" for path in built]
+
+
+def compiled(root: Path) -> list[Path]:
+    """Compiles every kernel beside its source and returns the shared libraries."""
+    from Cython.Build import cythonize
+    from setuptools import Distribution, Extension
+    from setuptools.command.build_ext import build_ext
+
+    folder = "energysim/mapping"
+    flags = ["-O3", "-ffp-contract=off", "-fwrapv"]
+    extensions = [
+        Extension(f"energysim.mapping.{name}", [f"{root}/{folder}/{name}.py"], extra_compile_args=flags)
+        for name in KERNELS
+    ]
+    modules = cythonize(
+        extensions, compiler_directives=DIRECTIVES, build_dir=f"{root}/build/cython", quiet=True, force=True, annotate=bool(os.environ.get("ANNOTATE"))
+    )
+    command = build_ext(Distribution({"ext_modules": modules, "package_dir": {"": str(root)}}))
+    command.inplace = True
+    command.build_temp = f"{root}/build/cython"
+    command.ensure_finalized()
+    command.run()
+    return [Path(command.get_ext_fullpath(extension.name)) for extension in modules]
+
+
+if __name__ == "__main__":
+    for path in compiled(Path(__file__).resolve().parent):
+        print(path)

@@ -1,4 +1,5 @@
 # C types for search_costs.py; without a compiler the module runs as plain Python.
+cimport cython
 from energysim.mapping.search_rows cimport Rows
 from energysim.mapping.search_windows cimport integer
 
@@ -9,18 +10,33 @@ cdef class Costs(Rows):
     cdef integer[::1] loop_dim, loop_bound, loop_step
     cdef double[::1] loop_times, part_loop
     cdef void make_room(self)
+    @cython.locals(tile=integer, space=integer, d=integer, step=integer, number=integer, i=integer, j=integer, whole=integer)
     cdef void place(self, integer level, integer row)
+    @cython.locals(total=double, pairs=double, t=integer, c=integer)
     cdef double settle(self, integer level)
+    @cython.locals(copies=double, total=double, g=integer, w=integer)
     cdef double visits(self, integer t, integer level, integer done)
+    @cython.locals(d=integer, coefficient=integer, inside=integer, g=integer, factor=integer)
     cdef object spread_loops(self, integer w, integer side, integer level)
+    @cython.locals(a=integer, b=integer)
     cdef integer touched(self, integer w)
+    @cython.locals(total=double, g=integer)
     cdef double finished(self, integer t, integer child)
+    @cython.locals(total=double, t=integer)
     cdef double flow(self, integer level)
+    @cython.locals(before=double, number=integer, c=integer, k=integer, d=integer, bound=integer)
     cdef integer loops(self, integer level)
+    @cython.locals(total=double, shared=double, alone=double, words=double, parent=integer, number=integer, apart=integer, following=integer)
     cdef double boundary(self, integer t, integer child, integer level)
+    @cython.locals(steps=double, words=double, kept=double, need=double, g=integer, start=integer, end=integer, w=integer, first=integer, i=integer, shift=integer, a=integer, b=integer, d=integer, coefficient=integer, step=integer)
     cdef double arrivals(self, integer t, integer child, integer level, integer parent, integer apart, integer number)
+    @cython.locals(a=integer, u=integer, b=integer, v=integer, g=integer, passing=integer)
     cdef void setting(self, integer w, integer t, integer child, integer level, integer apart)
+    @cython.locals(pairs=double, done=double, back=double, parent=integer, depth=integer)
     cdef void ports(self, integer t, integer child, double shared, double alone)
+    @cython.locals(words=double)
     cdef void compute_ports(self, integer t)
+    @cython.locals(steps=double, most=double, instances=double, reading=double, writing=double, busy=double, g=integer, m=integer)
     cdef double cycles(self, integer level)
+    @cython.locals(m=integer)
     cdef void clear_ports(self, integer level)

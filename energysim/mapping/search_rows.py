@@ -12,8 +12,9 @@ INFINITE = float("inf")
 PLAIN, SLIDES = 1, 2
 """How a dim touches a tensor: as an index of its own, or in a sum with another dim; 0 is not at all."""
 
-FIELDS = 6
-"""Per setting of a window: positions shared, shares kept when either dim advances; the same of one instance alone."""
+FIELDS = 10
+"""Per setting of a window: positions shared, then for each of its dims the least share of fresh words at a step and the
+share kept at the ends of the innermost loop; the same of one instance alone."""
 
 MANY = 2_000_000
 """Rows that are kept in memory before only the best of each whole is."""
@@ -34,12 +35,9 @@ class Rows(State):
 
     def fill_windows(self) -> None:
         """Shared positions and kept shares of every window for every (tile, spatial factor) of its two dims."""
-        windows = self.windows
         for w in range(len(self.ranks)):
-            a, u, b, v = self.ranks[w, 1], self.ranks[w, 2], self.ranks[w, 3], self.ranks[w, 4]
-            passing = self.ranks[w, 5]
+            a, b = self.ranks[w, 1], self.ranks[w, 3]
             na, nb = self.count[a], self.count[b]
-            base = self.window_start[w]
             for ta in range(na):
                 for sa in range(na):
                     wa = self.product[a, ta, sa]
@@ -50,18 +48,63 @@ class Rows(State):
                             wb = self.product[b, tb, sb]
                             if wb < 0:
                                 continue
-                            p, r = self.value[a, ta], self.value[b, tb]
-                            m, n = self.value[a, sa], self.value[b, sb]
-                            place = base + (((ta * na + sa) * nb + tb) * nb + sb) * FIELDS
-                            for alone in range(2):
-                                windows.begin(u, v, p, r)
-                                if not alone:
-                                    windows.spread(u * p, m, passing)
-                                    windows.spread(v * r, n, passing)
-                                whole = windows.kept(0)
-                                self.window[place + 3 * alone] = whole
-                                self.window[place + 3 * alone + 1] = self.most_kept(u * p * m, whole)
-                                self.window[place + 3 * alone + 2] = self.most_kept(v * r * n, whole)
+                            self.fill_setting(w, ta, sa, tb, sb)
+
+    def fill_setting(self, w: int, ta: int, sa: int, tb: int, sb: int) -> None:
+        """One setting: tile and spatial factor of both dims as divisor numbers."""
+        windows = self.windows
+        a, u, b, v = self.ranks[w, 1], self.ranks[w, 2], self.ranks[w, 3], self.ranks[w, 4]
+        na, nb = self.count[a], self.count[b]
+        p, r, m, n = self.value[a, ta], self.value[b, tb], self.value[a, sa], self.value[b, sb]
+        place = self.window_start[w] + (((ta * na + sa) * nb + tb) * nb + sb) * FIELDS
+        left_a = self.value[a, na - 1] // (p * m)
+        left_b = self.value[b, nb - 1] // (r * n)
+        for alone in range(2):
+            windows.begin(u, v, p, r)
+            if not alone:
+                windows.spread(u * p, m, self.ranks[w, 5])
+                windows.spread(v * r, n, self.ranks[w, 5])
+            self.window[place + 5 * alone] = windows.kept(0)
+            self.fill_fresh(place + 5 * alone + 1, u * p * m, left_a, v * r * n, left_b)
+            self.fill_fresh(place + 5 * alone + 3, v * r * n, left_b, u * p * m, left_a)
+
+    def fill_fresh(self, place: int, step: int, left: int, other: int, more: int) -> None:
+        """The least share of fresh words while the innermost loop slides the tile by `step`, and the most at its ends.
+
+        The loop has some bound b that divides what is `left`. It returns at one step in b; only then can loops further
+        out move the tile by multiples of b steps, and those of the partner by multiples of `other`.
+        """
+        windows = self.windows
+        whole = windows.kept(0) * 1.0
+        least, end = INFINITE, INFINITE
+        slid = self.most_kept(step, whole)
+        reach = windows.u * windows.p + windows.v * windows.r
+        for n in range(windows.loops):
+            if windows.passes[n]:
+                reach += windows.steps[n] * (windows.bounds[n] - 1)
+        for b in range(2, left + 1):
+            if left % b:
+                continue
+            most = 0
+            for k in range(1 - left // b, left // b):
+                home = (k * b - b + 1) * step
+                low = (-home - reach) // other
+                high = (-home + reach) // other + 1
+                if low < 1 - more:
+                    low = 1 - more
+                if high > more - 1:
+                    high = more - 1
+                for j in range(low, high + 1):
+                    kept = windows.kept(home + j * other)
+                    if kept > most:
+                        most = kept
+            share = most / whole
+            fresh = (1.0 - slid) + (slid - share) / b
+            if fresh < least:
+                least = fresh
+            if share < end:
+                end = share
+        self.window[place], self.window[place + 1] = least, end
 
     def most_kept(self, step: int, whole: int) -> float:
         """The largest share kept at any multiple of a step (tiles without gaps keep most at the step itself)."""
@@ -250,16 +293,14 @@ class Rows(State):
 
     def own(self, level: int, tile: int, space: int, whole: int) -> float:
         """The least pJ of what a row decides, whatever lies outside: by the dim of the innermost loop outside it."""
-        size = self.size
-        visits = self.volume[size - 1] / self.volume[whole]
+        last = self.size - 1
         total = 0.0
         for t in range(self.tensors):
             total += self.fixed(t, level, tile, space, whole)
-            self.part_full[t] = self.part_stay[t] = 0.0
             if level < self.levels and self.parent[t, level] >= 0:
-                self.bound_boundary(t, level, tile, space, whole, visits)
+                self.bound_boundary(t, level, tile, space, whole, self.reuse[t, last] / self.reuse[t, whole])
         if level == self.idle_gap:
-            steps = self.volume[size - 1] / self.volume[space]
+            steps = self.volume[last] / self.volume[space]
             for c in range(1, level):
                 steps /= self.fan[c]
             total += self.idle_pj * steps * self.operations
@@ -268,27 +309,34 @@ class Rows(State):
         least = INFINITE
         for d in range(self.dims):
             if self.now_whole[d] + 1 < self.count[d]:
-                cost = 0.0
-                for t in range(self.tensors):
-                    if self.parent[t, level] >= 0:
-                        kind = self.touches[t, d]
-                        if kind == PLAIN:
-                            cost += self.part_full[t]
-                        elif kind == SLIDES:
-                            cost += self.part_slide[t, d]
-                        else:
-                            cost += self.part_stay[t]
+                cost = self.case(level, d)
                 if cost < least:
                     least = cost
-        if visits == 1.0:
-            least = 0.0
-            for t in range(self.tensors):
-                least += self.part_full[t]
+        if whole == last:
+            least = self.case(level, -1)
         return total + least
 
-    def bound_boundary(self, t: int, level: int, tile: int, space: int, whole: int, visits: float) -> None:
-        """Least pJ of a tensor between a row's level and its parent, by what the innermost loop outside does to it."""
+    def case(self, level: int, d: int) -> float:
+        """Least pJ of all boundaries of a level when the innermost loop outside is over a dim (-1: there is none)."""
+        cost = 0.0
+        for t in range(self.tensors):
+            if self.parent[t, level] >= 0:
+                kind = PLAIN if d < 0 else self.touches[t, d]
+                if kind == PLAIN:
+                    cost += self.part_full[t]
+                elif kind == SLIDES:
+                    cost += self.part_slide[t, d]
+                else:
+                    cost += self.part_stay[t]
+        return cost
+
+    def bound_boundary(self, t: int, level: int, tile: int, space: int, whole: int, run: float) -> None:
+        """Least pJ of a tensor between a row's level and its parent, by what the innermost loop outside does to it.
+
+        `run`: the most steps for which loops that do not touch it can leave it where it is.
+        """
         last = self.size - 1
+        visits = self.volume[last] / self.volume[whole]
         alone = self.plain[t, tile] * self.volume[space]
         shared = alone
         if self.shares[t, level]:
@@ -301,23 +349,16 @@ class Rows(State):
                 * self.count[b]
                 + self.now_space[b]
             )
-            offset = 0 if self.shares[t, level] else 3
+            offset = 0 if self.shares[t, level] else 5
             shared *= self.window[place + offset]
-            alone *= self.window[place + 3]
+            alone *= self.window[place + 5]
             for side in range(2):
                 d = self.ranks[w, 1 + 2 * side]
-                partner = self.ranks[w, 3 - 2 * side]
                 if self.now_whole[d] + 1 < self.count[d]:
-                    share = 1.0 / self.least_prime[d, self.now_whole[d]]
-                    free = self.now_whole[partner] + 1 < self.count[partner]
-                    kept = self.window[place + offset + 1 + side]
-                    rest = 1.0 if free else kept
-                    self.fresh_shared[d, 0] = (1.0 - kept) * (1.0 - share) + (1.0 - rest) * share
-                    self.fresh_shared[d, 1] = rest
-                    kept = self.window[place + 4 + side]
-                    rest = 1.0 if free else kept
-                    self.fresh_alone[d, 0] = (1.0 - kept) * (1.0 - share) + (1.0 - rest) * share
-                    self.fresh_alone[d, 1] = rest
+                    self.fresh_shared[d, 0] = self.window[place + offset + 1 + 2 * side]
+                    self.fresh_shared[d, 1] = self.window[place + offset + 2 + 2 * side]
+                    self.fresh_alone[d, 0] = self.window[place + 6 + 2 * side]
+                    self.fresh_alone[d, 1] = self.window[place + 7 + 2 * side]
         outer_price, most = self.up[t, level], 1.0
         handed_on = 0
         for g in range(self.parent[t, level] + 1, level):
@@ -336,7 +377,6 @@ class Rows(State):
         once = outer_price * self.elements[t] if handed_on else 0.0
         if handed_on:
             outer = 0.0
-        run = self.reuse[t, last] / self.reuse[t, whole]
         self.part_full[t] = (outer + inner) * visits + once
         stay = INFINITE if not moved else visits / run * (outer + inner)
         for w in range(self.rank_start[t], self.rank_start[t + 1]):

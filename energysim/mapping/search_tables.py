@@ -15,7 +15,7 @@ from energysim.mapping.search_problem import Boundary, Problem
 from energysim.mapping.search_space import primes, split_over_axes
 from energysim.workload.layer import Tensor
 
-WINDOW_FIELDS = 6
+WINDOW_FIELDS = 10
 """Numbers kept per setting of a window (`search_rows`)."""
 
 

@@ -1,4 +1,5 @@
 # C types for search_tree.py; without a compiler the module runs as plain Python.
+cimport cython
 from energysim.mapping.search_costs cimport Costs
 from energysim.mapping.search_windows cimport integer
 
@@ -10,6 +11,10 @@ cdef class Tree(Costs):
     cdef integer[::1] heap_row, heap_class, class_start, class_end, prefix, ahead
     cdef integer[:, ::1] classes, class_seen, class_length
     cdef integer heap_top, class_total, most_nodes, width
+    cdef public integer[::1] nodes_at, expanded_at
+    cdef double[:, ::1] run_on
+    cdef integer[::1] innermost
+    cdef integer[:, ::1] digit
     cdef public integer stopped
     cdef public double root_pj, until
     cpdef double start(self)
@@ -17,23 +22,42 @@ cdef class Tree(Costs):
     cpdef void dive(self, integer width)
     cpdef void prove(self, integer most_nodes, double until)
     cdef integer late(self)
+    @cython.locals(key=double, now=double, base=integer, middle=integer, rows=integer, seen=integer, row=integer, children=integer, which=integer)
     cdef void expand(self, integer level, double cost, integer alike)
     cdef void leave_open(self, double key)
+    @cython.locals(d=integer, dims=integer, flat=integer, i=integer, top=integer)
     cdef void collect_rows(self, integer level, double cost, integer alike)
+    @cython.locals(inside=double, key=double, first=integer, last=integer, n=integer, row=integer, tile=integer, space=integer)
     cdef void collect_whole(self, integer level, integer whole, double cost, integer alike)
+    @cython.locals(total=double, run=double, steps=double, least=double, cost=double, outer=integer, d=integer, step=integer, number=integer, i=integer, j=integer, t=integer, c=integer)
+    cdef double near(self, integer level, integer tile, integer space, integer whole)
+    @cython.locals(run=double, number=integer, t=integer, i=integer)
+    cdef void look_outward(self, integer level)
+    @cython.locals(fixed=double, inside=double, now=double, key=double, cycles=double, mask=integer, d=integer, which=integer)
     cdef void orders(self, integer level, double cost, integer row)
+    @cython.locals(t=integer, waits=integer, k=integer, d=integer)
     cdef integer take_order(self, integer level, integer which)
+    @cython.locals(cycles=double, tile=integer, space=integer, same=integer, whole=integer)
     cdef void descend(self, integer level, integer row, integer which, double now, integer alike)
     cdef void keep(self)
+    @cython.locals(n=integer)
     cdef void push(self, double key, double cost, integer row, integer which)
     cdef integer before(self, integer a, integer b)
+    @cython.locals(key=double, cost=double, row=integer, which=integer)
     cdef void swap(self, integer a, integer b)
+    @cython.locals(child=integer)
     cdef void sink(self, integer base, integer number, integer i)
+    @cython.locals(i=integer)
     cdef void make_heap(self, integer base, integer number)
     cdef integer pop(self, integer base, integer number)
+    @cython.locals(inner=integer, d=integer, plain=integer, t=integer)
     cdef void make_classes(self, integer mask)
     cdef integer closes(self, integer t, integer d)
+    @cython.locals(open_tensors=integer, t=integer, ends=integer, k=integer, d=integer)
     cdef void extend_order(self, integer mask, integer left, integer length)
+    @cython.locals(n=integer, t=integer, seen=integer, k=integer, slides=integer, kept=integer, i=integer, place=integer, d=integer, inside=integer)
     cdef void add_class(self, integer mask, integer left, integer length)
+    @cython.locals(k=integer, t=integer)
     cdef void copy_class(self, integer source, integer target)
+    @cython.locals(t=integer, mine=integer, theirs=integer, length=integer)
     cdef integer as_good(self, integer one, integer other)

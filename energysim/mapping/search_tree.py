@@ -33,6 +33,11 @@ class Tree(Costs):
         self.heap_row = np.zeros(1 << 12, dtype=np.int64)
         self.heap_class = np.zeros(1 << 12, dtype=np.int64)
         self.heap_top = 0
+        self.run_on = np.ones((self.levels + 2, self.tensors))
+        self.innermost = np.full(self.levels + 2, -1, dtype=np.int64)
+        self.digit = np.zeros((self.levels + 2, dims), dtype=np.int64)
+        self.nodes_at = np.zeros(self.levels + 2, dtype=np.int64)
+        self.expanded_at = np.zeros(self.levels + 2, dtype=np.int64)
         self.class_start = np.full(1 << dims, -1, dtype=np.int64)
         self.class_end = np.zeros(1 << dims, dtype=np.int64)
         self.classes = np.zeros((64, dims), dtype=np.int64)
@@ -58,14 +63,15 @@ class Tree(Costs):
         """Looks at the best few rows of every level only."""
         self.width = width
         self.expand(1, self.root_pj, 1)
-        self.open_pj = INFINITE
-        self.stopped = 0
 
     def prove(self, most_nodes: int, until: float) -> None:
         """Looks at everything that can still win, up to so many nodes in all and that `perf_counter` time."""
+        self.narrow()
+        if self.limit_pj < INFINITE:
+            self.dive(50)
+            self.narrow()
         self.width = 0
         self.most_nodes, self.until = most_nodes, until
-        self.narrow()
         self.expand(1, self.root_pj, 1)
 
     def late(self) -> int:
@@ -79,7 +85,9 @@ class Tree(Costs):
 
     def expand(self, level: int, cost: float, alike: int) -> None:
         """All rows of a level inside what is placed; `alike`: so far the mapping is its own mirror image."""
+        self.expanded_at[level] += 1
         base = self.heap_top
+        self.look_outward(level)
         self.collect_rows(level, cost, alike)
         middle = self.heap_top
         rows = middle - base
@@ -120,7 +128,7 @@ class Tree(Costs):
     def collect_rows(self, level: int, cost: float, alike: int) -> None:
         """Puts every row on the heap whose whole divides the tile outside and whose bound is below the limit."""
         for d in range(self.dims):
-            self.now_whole[d] = 0
+            self.digit[level, d] = 0
         dims = self.dims
         if self.dummy[level - 1]:
             self.collect_whole(level, self.flat_tile[level - 1], cost, alike)
@@ -131,40 +139,87 @@ class Tree(Costs):
                 self.collect_whole(level, flat, cost, alike)
             d = dims - 1
             while d >= 0:
-                i = self.now_whole[d] + 1
+                i = self.digit[level, d] + 1
                 top = self.tile[level - 1, d]
                 while i <= top and self.ratio[d, top, i] == 0:
                     i += 1
                 if i <= top:
-                    flat += (i - self.now_whole[d]) * self.stride[d]
-                    self.now_whole[d] = i
+                    flat += (i - self.digit[level, d]) * self.stride[d]
+                    self.digit[level, d] = i
                     break
-                flat -= self.now_whole[d] * self.stride[d]
-                self.now_whole[d] = 0
+                flat -= self.digit[level, d] * self.stride[d]
+                self.digit[level, d] = 0
                 d -= 1
             if d < 0:
                 break
 
     def collect_whole(self, level: int, whole: int, cost: float, alike: int) -> None:
-        """The same for the rows of one whole; on a dive only the best of them."""
-        if self.width > 0:
-            row = self.best_row[level, whole]
-            if row >= 0:
-                self.push(cost + self.least[level, whole], 0.0, row, 0)
-            return
-        for n in range(self.starts[level, whole], self.starts[level, whole + 1]):
-            row = self.chosen[n]
-            key = cost + self.row_own[row] + self.inside[level, self.row_tile[row]]
+        """The same for the rows of one whole; on a first dive only the best of them."""
+        first, last = self.starts[level, whole], self.starts[level, whole + 1]
+        if self.sparing:
+            first, last = 0, 1
+        for n in range(first, last):
+            row = self.best_row[level, whole] if self.sparing else self.chosen[n]
+            if row < 0:
+                continue
+            tile, space = self.row_tile[row], self.row_space[row]
+            inside = cost + self.inside[level, tile]
+            if inside + self.row_own[row] >= self.limit_pj:
+                continue
+            if alike and self.symmetric and not self.sparing:
+                if self.mirror[tile] < tile or (self.mirror[tile] == tile and self.mirror[space] < space):
+                    continue
+            key = inside + self.near(level, tile, space, whole)
             if key < self.limit_pj:
-                if alike and self.symmetric:
-                    tile, space = self.row_tile[row], self.row_space[row]
-                    if self.mirror[tile] < tile or (self.mirror[tile] == tile and self.mirror[space] < space):
-                        continue
                 self.push(key, 0.0, row, 0)
+
+    def near(self, level: int, tile: int, space: int, whole: int) -> float:
+        """`own` of a row once the tile and the loops outside are known: what stays, stays for their runs at most."""
+        outer = self.flat_tile[level - 1]
+        total = 0.0
+        for d in range(self.dims):
+            step, number = self.stride[d], self.count[d]
+            i, j = tile // step % number, space // step % number
+            self.now_tile[d], self.now_space[d], self.now_whole[d] = i, j, self.product[d, i, j]
+        for t in range(self.tensors):
+            total += self.fixed(t, level, tile, space, whole)
+            if level < self.levels and self.parent[t, level] >= 0:
+                run = self.reuse[t, outer] / self.reuse[t, whole]
+                if self.volume[outer] / self.volume[whole] == run:
+                    run *= self.run_on[level, t]
+                self.bound_boundary(t, level, tile, space, whole, run)
+        if level == self.idle_gap:
+            steps = self.volume[self.size - 1] / self.volume[space]
+            for c in range(1, level):
+                steps /= self.volume[self.flat_space[c]]
+            total += self.idle_pj * steps * self.operations
+        if level == self.levels:
+            return total
+        if whole == outer:
+            return total + self.case(level, self.innermost[level])
+        least = INFINITE
+        for d in range(self.dims):
+            if self.ratio[d, self.tile[level - 1, d], self.now_whole[d]] > 1:
+                cost = self.case(level, d)
+                if cost < least:
+                    least = cost
+        return total + least
+
+    def look_outward(self, level: int) -> None:
+        """Before rows of a level are chosen: the innermost loop outside, and for how long it and others leave tensors."""
+        number = self.loops(level - 1)
+        self.innermost[level] = self.loop_dim[number - 1] if number > 0 else -1
+        for t in range(self.tensors):
+            run, i = 1.0, number - 1
+            while i >= 0 and self.touches[t, self.loop_dim[i]] == 0:
+                run *= self.loop_bound[i]
+                i -= 1
+            self.run_on[level, t] = run
 
     def orders(self, level: int, cost: float, row: int) -> None:
         """Prices a row exactly with every order of the loops outside it that can matter."""
         self.nodes += 1
+        self.nodes_at[level] += 1
         self.place(level, row)
         self.clear_ports(level)
         fixed = cost + self.settle(level)

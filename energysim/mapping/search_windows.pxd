@@ -1,4 +1,5 @@
 # C types for search_windows.py; without a compiler the module runs as plain Python.
+cimport cython
 
 ctypedef long long integer
 

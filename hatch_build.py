@@ -1,6 +1,5 @@
-"""Compiles the kernels of the mapping search when the package is built; without a C compiler they run as plain Python."""
+"""Compiles the kernels of the mapping search when the package is built; without a compiler they run as plain Python."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +47,12 @@ def compiled(root: Path) -> list[Path]:
         for name in KERNELS
     ]
     modules = cythonize(
-        extensions, compiler_directives=DIRECTIVES, build_dir=f"{root}/build/cython", quiet=True, force=True, annotate=bool(os.environ.get("ANNOTATE"))
+        extensions,
+        compiler_directives=DIRECTIVES,
+        build_dir=f"{root}/build/cython",
+        quiet=True,
+        force=True,
+        annotate=bool(os.environ.get("ANNOTATE")),
     )
     command = build_ext(Distribution({"ext_modules": modules, "package_dir": {"": str(root)}}))
     command.inplace = True

@@ -4,44 +4,53 @@ The map space: even tilings (every memory holds its tiles at one depth of the ne
 factors on every array axis, any order of the loops of each memory, optional bypasses, cut down by a named dataflow.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import combinations, product
+from math import ceil, inf
 from time import perf_counter
 
-import numpy as np
-
-from energysim.costs.latency import static_energy_pj
+from energysim.costs.latency import latency, static_energy_pj
 from energysim.costs.prices import energy_by_key
-from energysim.errors import InputError, MappingError, NothingFitsError, unknown
+from energysim.errors import InputError, NothingFitsError, unknown
 from energysim.hardware.accelerator import Accelerator, EnergyTable
 from energysim.mapping.counts import Counts, count
 from energysim.mapping.dataflows import Constraints, element_memories
 from energysim.mapping.dataflows import dataflow as named
-from energysim.mapping.nest import Loop, Mapping, even
-from energysim.mapping.search_bounds import Bounds
-from energysim.mapping.search_join import Best, Level, Limits, join, levels
-from energysim.mapping.search_orders import Exact
+from energysim.mapping.nest import Mapping
 from energysim.mapping.search_problem import Problem
-from energysim.mapping.search_space import Lattice, split_over_axes
+from energysim.mapping.search_space import Lattice
+from energysim.mapping.search_tables import Tables
+from energysim.mapping.search_tree import Tree
 from energysim.workload.layer import DIMS, Layer
 
-OBJECTIVES = ("energy",)
-"""What can be minimised: dynamic energy, and idle power over the steps taken where the table has it."""
+OBJECTIVES = ("energy", "latency", "edp")
+"""What can be minimised: energy, latency (ties by energy), or their product. Idle power times latency is energy too."""
 
-DIVE = Limits(looks=500_000, pairs=5_000, partial=200, nests=40)
-"""A first dive for a good mapping to compare with."""
+OUT_OF_TIME = 2
+"""`stopped` of a search that the clock ended."""
+
+ROUNDING = 1e-9
+"""Relative difference below which two energies are one number."""
 
 Bypass = tuple[tuple[str, frozenset[str]], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class SearchResult:
-    """The best mapping found, its exact counts and energy in pJ, and what is proven about it.
+class Limits:
+    """How much work one search may do before it gives up on proving its result: rows priced exactly."""
 
-    No mapping of the space costs less than `lower_bound_pj`; `optimal`: energy and bound agree within 1e-9 relative.
-    `candidates` counts complete mappings whose exact cost was computed, `nodes` the partial ones that were bounded;
-    `seconds` is wall time, and `cut_short` says that a time budget ended the search (then the rest may differ from run
-    to run, and the bound still holds).
+    nodes: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The best mapping found, its exact counts, energy in pJ and latency in cycles, and what is proven about it.
+
+    No mapping of the space costs less than `lower_bound_pj`. `optimal`: nothing in the space is better by the
+    objective, within 1e-9 relative. `candidates` counts complete mappings whose exact cost was computed, `nodes` the
+    partial ones; `seconds` is wall time, and `cut_short` says that a time budget ended the search (then the rest may
+    differ from run to run, and the bound still holds).
     """
 
     mapping: Mapping
@@ -53,6 +62,7 @@ class SearchResult:
     nodes: int
     seconds: float
     cut_short: bool
+    latency_cycles: int = 0
 
 
 def find_mapping(
@@ -65,43 +75,181 @@ def find_mapping(
     limits: Limits | None = None,
     time_budget_s: float | None = None,
 ) -> SearchResult:
-    """The mapping of least energy of a layer on an accelerator within a named dataflow.
+    """The best mapping of a layer on an accelerator within a named dataflow, by energy, latency or their product.
 
-    `limits` say how much work the proof may take (default: about a second for the largest layers). Deterministic,
-    unless `time_budget_s` (seconds, above 0) ends the search: then the best mapping so far is returned with its bound;
-    the first quick dive always ends. Raises InputError for a budget that is none, UnknownNameError for an unknown
-    dataflow or objective, NothingFitsError when no mapping is legal, and names the memory and the smallest tile that it
-    would have to hold.
+    `limits` say how much work the proof may take. Deterministic, unless `time_budget_s` (seconds, above 0) ends the
+    search: then the best mapping so far is returned with its bound; the first quick dive always ends. Raises InputError
+    for a budget that is none, UnknownNameError for an unknown dataflow or objective, NothingFitsError when no mapping is
+    legal, and names the memory and the smallest tile that it would have to hold.
     """
-    began = perf_counter()
-    check_budget(time_budget_s)
-    constraints = named(dataflow)
+    search = _Search(layer, accelerator, table, dataflow, limits or Limits(), time_budget_s)
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, OBJECTIVES)
-    lattice = Lattice(layer, tuple(layer.dims[d] for d in DIMS))
-    best, winner = Best(until=began + (time_budget_s or np.inf)), None
-    limits, prepared = limits or Limits(), []
-    for bypass in bypasses(layer, accelerator):
-        problem = Problem(layer, accelerator, table, constraints, bypass, lattice)
-        if problem.fits[0][-1]:
-            bounds = Bounds(problem)
-            prepared.append((bounds, levels(bounds, limits.table)))
-    # a good mapping of the most promising choice ends the search of the others early
-    for bounds, tables in sorted(prepared, key=_root):
-        before = best.energy_pj
-        _search(bounds, tables, best, limits)
-        if best.energy_pj < before:
-            winner = bounds.problem
-    if winner is None:
-        raise NothingFitsError(_why(layer, accelerator, table, constraints, lattice))
-    mapping = _mapping(winner, best)
-    counts = count(layer, accelerator, mapping)
-    energy = energy_pj(layer, accelerator, table, mapping, counts)
-    bound = min(energy, best.open_pj)
-    seconds = perf_counter() - began
-    optimal = is_optimal(energy, bound)
-    late = best.cut_short and not optimal
-    return SearchResult(mapping, counts, energy, bound, optimal, best.candidates, best.nodes, seconds, late)
+    if objective == "latency":
+        return search.fastest()
+    if objective == "edp":
+        return search.least_product()
+    found = search.first(search.least(inf))
+    return search.result(found, found.open_pj, found.proven)
+
+
+def find_front(
+    layer: Layer,
+    accelerator: Accelerator,
+    table: EnergyTable,
+    *,
+    dataflow: str = "unconstrained",
+    limits: Limits | None = None,
+    time_budget_s: float | None = None,
+) -> tuple[SearchResult, ...]:
+    """Every mapping that no other one beats in both energy and latency, by rising energy; one for each such pair.
+
+    Arguments and errors as in `find_mapping`. The front is exact where every result is `optimal`; each is the least
+    energy at its latency or below.
+    """
+    search = _Search(layer, accelerator, table, dataflow, limits or Limits(), time_budget_s)
+    return tuple(search.result(found, found.open_pj, found.proven) for found in search.front())
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The least energy under a cap on latency, the bound on it, and its mapping and latency."""
+
+    energy_pj: float
+    open_pj: float
+    mapping: Mapping
+    cycles: int
+
+    @property
+    def proven(self) -> bool:
+        """Whether nothing under the cap takes less energy."""
+        return is_optimal(self.energy_pj, self.open_pj)
+
+
+class _Search:
+    """One layer on one accelerator: the problems of all bypass choices, searched under one cap on latency after the other."""
+
+    def __init__(
+        self,
+        layer: Layer,
+        accelerator: Accelerator,
+        table: EnergyTable,
+        dataflow: str,
+        limits: Limits,
+        time_budget_s: float | None,
+    ) -> None:
+        self.began = perf_counter()
+        check_budget(time_budget_s)
+        self.layer, self.accelerator, self.table = layer, accelerator, table
+        self.constraints, self.limits = named(dataflow), limits
+        self.until = self.began + (time_budget_s or inf)
+        self.candidates = self.nodes = 0
+        self.cut_short = False
+        # the least bound of what a capped search left unseen without finding anything
+        self.missed_pj = inf
+        self.lattice = Lattice(layer, tuple(layer.dims[d] for d in DIMS))
+        self.tables = []
+        for bypass in bypasses(layer, accelerator):
+            problem = Problem(layer, accelerator, table, self.constraints, bypass, self.lattice)
+            if problem.fits[0][-1]:
+                self.tables.append(Tables(problem))
+
+    def least(self, cap_cycles: float, *, any_will_do: bool = False) -> _Found | None:
+        """The mapping of least energy (or just any) of at most so many cycles; None when there is, or was found, none."""
+        trees = []
+        for tables in self.tables:
+            tree = Tree(tables.filled)
+            tree.cap(cap_cycles)
+            trees.append((tree.start(), tree, tables))
+        best, winner, open_pj = inf, None, inf
+        # a good mapping of the most promising choice of bypasses ends the search of the others early
+        for root, tree, tables in sorted(trees, key=lambda each: each[0]):
+            tree.limit(best)
+            if winner is not None and (any_will_do or perf_counter() >= self.until):
+                self.cut_short |= not any_will_do and root < tree.limit_pj
+                open_pj = min(open_pj, root)
+                continue
+            tree.search(self.limits.nodes, self.until, any_will_do)
+            self.cut_short |= tree.stopped == OUT_OF_TIME
+            open_pj = min(open_pj, tree.open_pj)
+            self.candidates += tree.candidates
+            self.nodes += tree.nodes
+            if tree.best_pj < best:
+                best, winner = tree.best_pj, (tree, tables)
+        if winner is None:
+            self.missed_pj = min(self.missed_pj, open_pj)
+            return None
+        tree, tables = winner
+        mapping = tables.mapping(tree.best_tile, tree.best_space, tree.best_order)
+        counts = count(self.layer, self.accelerator, mapping)
+        cycles = latency(self.layer, self.accelerator, mapping, counts).cycles
+        energy = energy_pj(self.layer, self.accelerator, self.table, mapping, counts)
+        return _Found(energy, min(energy, open_pj), mapping, cycles)
+
+    def first(self, found: _Found | None) -> _Found:
+        """The same, refused when nothing was found at all."""
+        if found is None:
+            raise NothingFitsError(_why(self.layer, self.accelerator, self.table, self.constraints, self.lattice))
+        return found
+
+    def front(self) -> Iterator[_Found]:
+        """Least energies under falling caps; of equal energies only the fastest."""
+        found: _Found | None = self.first(self.least(inf))
+        while found is not None:
+            faster = self.least(found.cycles - 1)
+            if faster is None or faster.energy_pj > found.energy_pj * (1.0 + ROUNDING):
+                yield found
+            found = faster
+
+    def least_cycles(self, high: int) -> int:
+        """The fewest cycles of any mapping, by halving the range from what every mapping takes to `high`, a known one's."""
+        accelerator, layer = self.accelerator, self.layer
+        low = ceil((layer.macs + layer.ops) / accelerator.instances(accelerator.compute.name))
+        middle = low
+        while low < high:
+            found = self.least(middle, any_will_do=True)
+            if found is None:
+                low = middle + 1
+            else:
+                high = found.cycles
+            middle = (low + high) // 2
+        return high
+
+    def fastest(self) -> SearchResult:
+        """The least latency, and at that the least energy."""
+        slow = self.first(self.least(inf))
+        found = self.first(self.least(self.least_cycles(slow.cycles)))
+        return self.result(found, slow.open_pj, found.proven and self.missed_pj == inf)
+
+    def least_product(self) -> SearchResult:
+        """The least product of energy and latency: it lies on the front, which is walked while it can still fall."""
+        found: _Found | None = self.first(self.least(inf))
+        slow = best = self.first(found)
+        fewest = self.least_cycles(slow.cycles)
+        proven = self.missed_pj == inf
+        while found is not None:
+            proven = proven and found.proven
+            if found.energy_pj * found.cycles < best.energy_pj * best.cycles:
+                best = found
+            # at no less energy a smaller product needs fewer cycles than this
+            cap = min(found.cycles - 1, ceil(best.energy_pj * best.cycles / found.energy_pj) - 1)
+            found = self.least(cap) if cap >= fewest else None
+        return self.result(best, slow.open_pj, proven and self.missed_pj == inf)
+
+    def result(self, found: _Found, bound_pj: float, optimal: bool) -> SearchResult:
+        """A found mapping as a result, with the least energy of any mapping, and whether it is proven to be the best."""
+        return SearchResult(
+            mapping=found.mapping,
+            counts=count(self.layer, self.accelerator, found.mapping),
+            energy_pj=found.energy_pj,
+            lower_bound_pj=bound_pj,
+            optimal=optimal,
+            candidates=self.candidates,
+            nodes=self.nodes,
+            seconds=perf_counter() - self.began,
+            cut_short=self.cut_short and not optimal,
+            latency_cycles=found.cycles,
+        )
 
 
 def check_budget(time_budget_s: float | None) -> None:
@@ -111,14 +259,16 @@ def check_budget(time_budget_s: float | None) -> None:
 
 
 def energy_pj(layer: Layer, accelerator: Accelerator, table: EnergyTable, mapping: Mapping, counts: Counts) -> float:
-    """What is minimised: dynamic energy of a mapping's counts, and idle power over its steps, in pJ."""
+    """What is minimised: dynamic energy of a mapping's counts, and idle power over its latency, in pJ."""
     dynamic: float = sum(energy_by_key(counts, layer, accelerator, table, mapping).values())
-    return dynamic + static_energy_pj(table, counts.steps / accelerator.clock_hz)
+    if table.idle_power_w == 0.0:
+        return dynamic
+    return dynamic + static_energy_pj(table, latency(layer, accelerator, mapping, counts).seconds)
 
 
 def is_optimal(energy: float, bound: float) -> bool:
     """Whether an energy and its lower bound are one number but for rounding."""
-    return bound >= energy * (1.0 - 1e-9)
+    return bound >= energy * (1.0 - ROUNDING)
 
 
 def bypasses(layer: Layer, accelerator: Accelerator) -> list[Bypass]:
@@ -129,50 +279,6 @@ def bypasses(layer: Layer, accelerator: Accelerator) -> list[Bypass]:
         subsets = [frozenset(c) for n in range(len(names) + 1) for c in combinations(names, n)]
         options.append([(memory.name, subset) for subset in subsets])
     return [tuple(choice) for choice in product(*options)]
-
-
-def _root(prepared: tuple[Bounds, list[Level]]) -> float:
-    """The least that any mapping of a problem can cost."""
-    bounds, tables = prepared
-    return float(tables[-1].key.min(initial=np.inf)) + bounds.constant_pj
-
-
-def _search(bounds: Bounds, tables: list[Level], best: Best, limits: Limits) -> None:
-    before, known = best.open_pj, -np.inf
-    wider = replace(limits, partial=10 * limits.partial, looks=10 * limits.looks, pairs=10 * limits.pairs)
-    for limit in (DIVE, limits, wider):
-        if limit == wider and np.isfinite(best.energy_pj):
-            break
-        best.open_pj = np.inf
-        join(bounds, tables, best, limit)
-        # every dive leaves a bound of its own, and each of them holds
-        known = best.open_pj = max(known, best.open_pj)
-        if best.open_pj >= best.limit or best.late(np.array([best.open_pj])):
-            break
-    best.open_pj = min(before, best.open_pj)
-
-
-def _mapping(problem: Problem, best: Best) -> Mapping:
-    """The best nest as a mapping."""
-    if best.nest is None:
-        raise MappingError(f"layer '{problem.layer.name}': no mapping was found")
-    exact = Exact(Bounds(problem), best.nest)
-    dims = problem.lattice.dims
-    blocks: dict[str, tuple[Loop, ...]] = {}
-    for c, memory in enumerate(problem.memories):
-        order = best.orders[c] if c < len(best.orders) else range(len(dims))
-        blocks[memory.name] = tuple(Loop(dims[i], int(exact.loops[c][0, i])) for i in order)
-    for c, gap in enumerate(problem.gaps):
-        for n, array in enumerate(gap):
-            factors = {d: int(f) for d, f in zip(dims, exact.factors[c][n][0], strict=True)}
-            shares = split_over_axes(array, factors) or {}
-            blocks[array.name] = tuple(
-                Loop(d, shares[d][i], f"{array.name}.{axis.name}")
-                for i, axis in enumerate(array.axes)
-                for d in dims
-                if d in shares and shares[d][i] > 1
-            )
-    return even(problem.accelerator, problem.layer, blocks, dict(problem.bypass))
 
 
 def _why(layer: Layer, accelerator: Accelerator, table: EnergyTable, constraints: Constraints, lattice: Lattice) -> str:
@@ -194,4 +300,4 @@ def _why(layer: Layer, accelerator: Accelerator, table: EnergyTable, constraints
     return f"layer '{layer.name}' on {accelerator.name}: no mapping is within the dataflow: {constraints.description}"
 
 
-__all__ = ["OBJECTIVES", "Limits", "SearchResult", "bypasses", "find_mapping"]
+__all__ = ["OBJECTIVES", "Limits", "SearchResult", "bypasses", "find_front", "find_mapping"]

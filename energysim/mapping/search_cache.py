@@ -21,16 +21,17 @@ from typing import Any
 
 import numpy as np
 
+from energysim.costs.latency import latency
 from energysim.errors import EnergysimError, OutputError
 from energysim.hardware.accelerator import Accelerator, EnergyTable
 from energysim.mapping.counts import count
 from energysim.mapping.dataflows import Constraints, violations
 from energysim.mapping.nest import Loop, Mapping, Storage
-from energysim.mapping.search import Limits, SearchResult, energy_pj, is_optimal
+from energysim.mapping.search import Limits, SearchResult, energy_pj
 from energysim.workload.graph import same_work
 from energysim.workload.layer import DIMS, Layer
 
-FORMAT = 1
+FORMAT = 2
 """Number of the layout of entries; part of every key."""
 
 LARGEST_BYTES = 1 << 18
@@ -111,7 +112,7 @@ class SearchCache:
         try:
             if not path.is_file():
                 return None
-            mapping, bound, candidates, nodes = _parsed(path, key, layer)
+            mapping, bound, candidates, nodes, optimal = _parsed(path, key, layer)
             counts = count(layer, accelerator, mapping)
             energy = energy_pj(layer, accelerator, table, mapping, counts)
             if broken := violations(constraints, layer, accelerator, mapping):
@@ -122,8 +123,8 @@ class SearchCache:
             self._say("entry", f"cache: {path} is damaged or foreign, it is ignored and made anew: {_reason(error)}")
             return None
         seconds = perf_counter() - began
-        optimal = is_optimal(energy, bound)
-        return SearchResult(mapping, counts, energy, bound, optimal, candidates, nodes, seconds, False)
+        cycles = latency(layer, accelerator, mapping, counts).cycles
+        return SearchResult(mapping, counts, energy, bound, optimal, candidates, nodes, seconds, False, cycles)
 
     def write(self, key: str, found: SearchResult) -> None:
         """Store a result: the entry appears whole or not at all, whoever else writes it."""
@@ -139,6 +140,7 @@ class SearchCache:
             "lower_bound_pj": float(found.lower_bound_pj),
             "candidates": int(found.candidates),
             "nodes": int(found.nodes),
+            "optimal": bool(found.optimal),
         }
         part = None
         try:
@@ -186,17 +188,21 @@ class SearchCache:
             self._warn(" ".join(message.split()))
 
 
-def _parsed(path: Path, key: str, layer: Layer) -> tuple[Mapping, float, int, int]:
-    """Mapping, bound, candidates and nodes of an entry, every field of its type; raises ValueError on anything else."""
+def _parsed(path: Path, key: str, layer: Layer) -> tuple[Mapping, float, int, int, bool]:
+    """Mapping, bound, candidates, nodes and whether it is proven of an entry, every field of its type; raises ValueError on anything else."""
     if path.stat().st_size > LARGEST_BYTES:
         raise ValueError("it is too large")
     body = json.loads(path.read_text("ascii"))
     if body.pop("sha256") != _checksum(body) or body["key"] != key:
         raise ValueError("its checksum is wrong")
-    bound, candidates, nodes = body["lower_bound_pj"], body["candidates"], body["nodes"]
-    if type(bound) is not float or any(type(n) is not int or n < 0 for n in (candidates, nodes)):
+    bound, candidates, nodes, optimal = (body[name] for name in ("lower_bound_pj", "candidates", "nodes", "optimal"))
+    if (
+        type(bound) is not float
+        or type(optimal) is not bool
+        or any(type(n) is not int or n < 0 for n in (candidates, nodes))
+    ):
         raise ValueError("a number of it is none")
-    return Mapping(tuple(_item(values, layer) for values in body["nest"])), bound, candidates, nodes
+    return Mapping(tuple(_item(values, layer) for values in body["nest"])), bound, candidates, nodes, optimal
 
 
 def _item(values: list[Any], layer: Layer) -> Loop | Storage:

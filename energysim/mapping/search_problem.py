@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 
 import numpy as np
 
@@ -211,7 +210,3 @@ class Problem:
             return None
         flat = np.arange(self.lattice.size).reshape(self.lattice.shape)
         return flat.transpose([dims.index(other.get(d, d)) for d in dims]).reshape(-1)
-
-    def fan_out(self, gaps: range) -> int:
-        """Instances that the arrays of some gaps have together."""
-        return prod(array.fan_out for gap in gaps for array in self.gaps[gap])

@@ -458,12 +458,8 @@ class Rows(State):
         for w in range(self.rank_start[t], self.rank_start[t + 1]):
             a, b = self.ranks[w, 1], self.ranks[w, 3]
             self.windows.begin(self.ranks[w, 2], self.ranks[w, 4], 1, 1)
-            self.windows.spread(
-                self.ranks[w, 2] * self.value[a, self.now_tile[a]], self.value[a, self.now_space[a]], 0
-            )
-            self.windows.spread(
-                self.ranks[w, 4] * self.value[b, self.now_tile[b]], self.value[b, self.now_space[b]], 0
-            )
+            self.windows.spread(self.ranks[w, 2] * self.value[a, self.now_tile[a]], self.value[a, self.now_space[a]], 0)
+            self.windows.spread(self.ranks[w, 4] * self.value[b, self.now_tile[b]], self.value[b, self.now_space[b]], 0)
             words *= self.windows.kept(0)
         return words
 

@@ -71,14 +71,6 @@ class Lattice:
         """Flat index step of each kept dim."""
         return tuple(prod(self.shape[i + 1 :]) for i in range(len(self.shape)))
 
-    def places(self, flat: Numbers) -> tuple[Numbers, ...]:
-        """Divisor numbers of each kept dim for flat indices."""
-        return tuple(flat // s % k for s, k in zip(self.strides, self.shape, strict=True))
-
-    def tiles(self, flat: Numbers) -> Numbers:
-        """Tile sizes (n, kept dims), int64, for flat indices."""
-        return np.stack([v[i] for v, i in zip(self.values, self.places(flat), strict=True)], axis=1)
-
     def spread(self, table: Numbers, axes: tuple[int, ...]) -> Numbers:
         """A table over some kept dims (ascending), shaped so that it broadcasts over the whole lattice."""
         shape = [1] * len(self.shape)
@@ -106,62 +98,6 @@ class Lattice:
                 grid[place] = rank.touched(tile)
             total = total * self.spread(grid, axes)
         return total.reshape(-1)
-
-    def least_over_multiples(self, cost: Numbers) -> Numbers:
-        """For every tile the least cost of any tile that is a multiple of it in every dim."""
-        least = cost.reshape(self.shape).copy()
-        for axis, values in enumerate(self.values):
-            number = {int(v): i for i, v in enumerate(values)}
-            view = np.moveaxis(least, axis, 0)
-            steps = primes(int(values[-1]))
-            for i in range(len(values) - 1, -1, -1):
-                for p in steps:
-                    j = number.get(int(values[i]) * p)
-                    if j is not None:
-                        np.minimum(view[i : i + 1], view[j : j + 1], out=view[i : i + 1])
-        return least.reshape(-1)
-
-    def divisors_in(self, chosen: Numbers) -> Numbers:
-        """For every tile how many of the chosen tiles divide it (float64)."""
-        total = chosen.reshape(self.shape).astype(float)
-        for axis, values in enumerate(self.values):
-            divides = (values[:, None] % values[None, :] == 0).astype(float)
-            total = np.moveaxis(np.tensordot(divides, total, axes=(1, axis)), 0, axis)
-        return total.reshape(-1)
-
-    @cached_property
-    def _codes(self) -> tuple[tuple[Numbers, int], ...]:
-        """Prime exponents of every tile packed into int64 words, and the guard bits above each exponent."""
-        words: list[tuple[Numbers, int]] = []
-        code, guard, used = np.zeros(self.shape, dtype=np.int64), 0, 0
-        for axis, values in enumerate(self.values):
-            for p in primes(int(values[-1])):
-                exponents = np.array([_exponent(int(v), p) for v in values], dtype=np.int64)
-                width = int(exponents[-1]).bit_length() + 1
-                if used + width > 62:
-                    words.append((code.reshape(-1), guard))
-                    code, guard, used = np.zeros(self.shape, dtype=np.int64), 0, 0
-                code = code + self.spread(exponents << used, (axis,))
-                guard |= 1 << (used + width - 1)
-                used += width
-        return (*words, (code.reshape(-1), guard))
-
-    def multiples(self, inner: Numbers, outer: Numbers) -> Numbers:
-        """Whether tile `outer[j]` is a multiple of tile `inner[i]`: bool, broadcast of the two index arrays.
-
-        No exponent may be smaller: then no guard bit is borrowed in one subtraction of all of them.
-        """
-        good: Numbers = np.ones((), dtype=bool)
-        for code, guard in self._codes:
-            good = good & (((code[outer] | guard) - code[inner]) & guard == guard)
-        return good
-
-
-def _exponent(number: int, prime: int) -> int:
-    count = 0
-    while number % prime == 0:
-        number, count = number // prime, count + 1
-    return count
 
 
 def split_over_axes(array: Array, factors: dict[str, int]) -> dict[str, tuple[int, ...]] | None:
@@ -237,61 +173,3 @@ def _placeable(groups: list[tuple[tuple[bool, ...], int]], room: tuple[int, ...]
         )
 
     return shares(0, factor, room)
-
-
-def chains(
-    lattice: Lattice, fits: Numbers, spreads: tuple[Numbers, ...], allowed: tuple[Numbers, ...]
-) -> tuple[Numbers, tuple[Numbers, ...], Numbers]:
-    """All (tile, spatial factors of each array, product) whose tile fits and whose factors can be spread.
-
-    `fits` and `spreads` are bool over the lattice and closed under divisors; `allowed` is, for each kept dim, a bool
-    table [tile, factors of each array..] of divisor numbers (the dataflow's word). Returns flat indices (int64).
-    """
-    inner = np.zeros(1, dtype=np.int64)
-    spatial = [np.zeros(1, dtype=np.int64) for _ in spreads]
-    whole = np.zeros(1, dtype=np.int64)
-    for axis in range(len(lattice.values)):
-        values, stride = lattice.values[axis].tolist(), lattice.strides[axis]
-        number = {v: i for i, v in enumerate(values)}
-        steps = []
-        for place in np.argwhere(allowed[axis]).tolist():
-            total = prod(values[i] for i in place)
-            if total in number:
-                steps.append([*place, number[total]])
-        table = np.array(steps, dtype=np.int64).reshape(-1, len(spreads) + 2) * stride
-        inner = (inner[:, None] + table[None, :, 0]).reshape(-1)
-        kept = fits[inner]
-        for n, spread in enumerate(spreads):
-            spatial[n] = (spatial[n][:, None] + table[None, :, n + 1]).reshape(-1)
-            kept &= spread[spatial[n]]
-        whole = (whole[:, None] + table[None, :, -1]).reshape(-1)[kept]
-        inner, spatial = inner[kept], [s[kept] for s in spatial]
-    return inner, tuple(spatial), whole
-
-
-def chains_of(
-    lattice: Lattice, tiles: Numbers, spreads: tuple[Numbers, ...], allowed: tuple[Numbers, ...]
-) -> tuple[Numbers, tuple[Numbers, ...], Numbers]:
-    """As `chains`, for some tiles only."""
-    inner, whole = tiles, tiles
-    spatial: list[Numbers] = []
-    for spread in spreads:
-        factors = np.flatnonzero(spread)
-        good = np.ones((len(whole), len(factors)), dtype=bool)
-        product = np.zeros((len(whole), len(factors)), dtype=np.int64)
-        for axis, values in enumerate(lattice.values):
-            table = values[:, None] * values[None, :]
-            number = np.minimum(np.searchsorted(values, table), len(values) - 1)
-            exists = values[number] == table
-            i = whole // lattice.strides[axis] % lattice.shape[axis]
-            j = factors // lattice.strides[axis] % lattice.shape[axis]
-            good &= exists[i[:, None], j[None, :]]
-            product += number[i[:, None], j[None, :]] * lattice.strides[axis]
-        row, column = np.nonzero(good)
-        inner, whole = inner[row], product[row, column]
-        spatial = [*(s[row] for s in spatial), factors[column]]
-    kept = np.ones(len(inner), dtype=bool)
-    for axis in range(len(lattice.values)):
-        places = [x // lattice.strides[axis] % lattice.shape[axis] for x in (inner, *spatial)]
-        kept &= allowed[axis][tuple(places)]
-    return inner[kept], tuple(s[kept] for s in spatial), whole[kept]

@@ -75,7 +75,8 @@ class Tables:
                     found.append((t, a, u // g, b, v // g, int(passing)))
         return tuple(found)
 
-    def fill(self) -> dict[str, Any]:
+    @cached_property
+    def filled(self) -> dict[str, Any]:
         """Everything that `State` asks for."""
         problem, lattice = self.problem, self.problem.lattice
         tensors, dims = problem.layer.tensors, lattice.dims
@@ -122,9 +123,7 @@ class Tables:
             "ratio": ratio,
             "least_prime": least_prime,
             "touches": touches,
-            "plain": np.stack(
-                [lattice.product(t.dims - s) for t, s in zip(tensors, slides, strict=True)]
-            ),
+            "plain": np.stack([lattice.product(t.dims - s) for t, s in zip(tensors, slides, strict=True)]),
             "reuse": np.stack([lattice.product(every - tensor.dims) for tensor in tensors]),
             "volume": lattice.product(every),
             "elements": np.array([float(problem.elements[t.name][-1]) for t in tensors]),

@@ -10,8 +10,7 @@ cdef class Tree(Costs):
     cdef double[::1] heap_key, heap_cost
     cdef integer[::1] heap_row, heap_class, class_start, class_end, prefix, ahead
     cdef integer[:, ::1] classes, class_seen, class_length
-    cdef integer heap_top, class_total, most_nodes, width
-    cdef public integer[::1] nodes_at, expanded_at
+    cdef integer heap_top, class_total, most_nodes, width, any_will_do
     cdef double[:, ::1] run_on
     cdef integer[::1] innermost
     cdef integer[:, ::1] digit
@@ -19,8 +18,8 @@ cdef class Tree(Costs):
     cdef public double root_pj, until
     cpdef double start(self)
     cpdef void limit(self, double pj)
-    cpdef void dive(self, integer width)
-    cpdef void prove(self, integer most_nodes, double until)
+    cpdef void cap(self, double cycles)
+    cpdef void search(self, integer most_nodes, double until, integer any_will_do)
     cdef integer late(self)
     @cython.locals(key=double, now=double, base=integer, middle=integer, rows=integer, seen=integer, row=integer, children=integer, which=integer)
     cdef void expand(self, integer level, double cost, integer alike)

@@ -22,7 +22,7 @@ WATCHED = 256
 
 
 class Tree(Costs):
-    """The search itself: `dive` for a first mapping, `prove` for the rest."""
+    """The search itself: `start`, then `limit` where a better mapping is known elsewhere, then `search`."""
 
     def start(self) -> float:
         """Rows of all levels, inward to outward; the least that any mapping can cost, in pJ."""
@@ -36,8 +36,6 @@ class Tree(Costs):
         self.run_on = np.ones((self.levels + 2, self.tensors))
         self.innermost = np.full(self.levels + 2, -1, dtype=np.int64)
         self.digit = np.zeros((self.levels + 2, dims), dtype=np.int64)
-        self.nodes_at = np.zeros(self.levels + 2, dtype=np.int64)
-        self.expanded_at = np.zeros(self.levels + 2, dtype=np.int64)
         self.class_start = np.full(1 << dims, -1, dtype=np.int64)
         self.class_end = np.zeros(1 << dims, dtype=np.int64)
         self.classes = np.zeros((64, dims), dtype=np.int64)
@@ -45,7 +43,7 @@ class Tree(Costs):
         self.class_length = np.zeros((64, self.tensors), dtype=np.int64)
         self.class_total = 0
         self.prefix = np.zeros(dims, dtype=np.int64)
-        self.most_nodes, self.until, self.stopped = 1 << 62, INFINITE, 0
+        self.most_nodes, self.until, self.stopped, self.any_will_do = 1 << 62, INFINITE, 0, 0
         self.ahead = np.zeros(self.levels + 2, dtype=np.int64)
         for level in range(self.levels, 0, -1):
             self.rows(level)
@@ -59,24 +57,35 @@ class Tree(Costs):
         """Mappings at or above this energy are not looked for."""
         self.limit_pj = pj * EDGE
 
-    def dive(self, width: int) -> None:
-        """Looks at the best few rows of every level only."""
-        self.width = width
-        self.expand(1, self.root_pj, 1)
+    def cap(self, cycles: float) -> None:
+        """Mappings of more cycles are not looked for; set before `start`."""
+        self.cap_cycles = cycles
+        self.timed = 1 if self.idle_pj > 0.0 or cycles < INFINITE else 0
 
-    def prove(self, most_nodes: int, until: float) -> None:
-        """Looks at everything that can still win, up to so many nodes in all and that `perf_counter` time."""
-        self.narrow()
-        if self.limit_pj < INFINITE:
-            self.dive(50)
-            self.narrow()
-        self.width = 0
-        self.most_nodes, self.until = most_nodes, until
+    def search(self, most_nodes: int, until: float, any_will_do: int) -> None:
+        """A dive along the best row of each whole, one along the best of all rows that are left, then the proof.
+
+        `most_nodes` and the `perf_counter` time `until` end the search early, not before something is found unless
+        cycles are capped; `any_will_do` ends it with the first mapping. What is then unseen has its bound in `open_pj`.
+        """
+        self.most_nodes, self.until, self.any_will_do = most_nodes, until, any_will_do
+        self.width = 20
         self.expand(1, self.root_pj, 1)
+        self.open_pj = self.root_pj + self.inside[0, self.size - 1]
+        if self.stopped == 0 and self.best_pj < INFINITE and perf_counter() >= until:
+            self.stopped = 2
+        for width in (50, 0):
+            if self.stopped == 0:
+                self.narrow()
+                self.width = width
+                self.open_pj = INFINITE
+                self.expand(1, self.root_pj, 1)
+                if width > 0:
+                    self.open_pj = self.root_pj + self.inside[0, self.size - 1]
 
     def late(self) -> int:
         """Whether to stop here."""
-        if self.stopped == 0 and self.best_pj < INFINITE:
+        if self.stopped == 0 and self.sparing == 0 and (self.best_pj < INFINITE or self.cap_cycles < INFINITE):
             if self.nodes >= self.most_nodes:
                 self.stopped = 1
             elif self.until < INFINITE and self.nodes % WATCHED == 0 and perf_counter() >= self.until:
@@ -85,7 +94,6 @@ class Tree(Costs):
 
     def expand(self, level: int, cost: float, alike: int) -> None:
         """All rows of a level inside what is placed; `alike`: so far the mapping is its own mirror image."""
-        self.expanded_at[level] += 1
         base = self.heap_top
         self.look_outward(level)
         self.collect_rows(level, cost, alike)
@@ -177,6 +185,13 @@ class Tree(Costs):
         """`own` of a row once the tile and the loops outside are known: what stays, stays for their runs at most."""
         outer = self.flat_tile[level - 1]
         total = 0.0
+        if self.cap_cycles < INFINITE:
+            steps = self.volume[self.size - 1] / self.volume[space] * self.operations
+            for c in range(1, self.levels + 1):
+                if c != level:
+                    steps /= self.volume[self.flat_space[c]] if c < level else self.fan[c]
+            if steps > self.cap_cycles:
+                return INFINITE
         for d in range(self.dims):
             step, number = self.stride[d], self.count[d]
             i, j = tile // step % number, space // step % number
@@ -219,7 +234,6 @@ class Tree(Costs):
     def orders(self, level: int, cost: float, row: int) -> None:
         """Prices a row exactly with every order of the loops outside it that can matter."""
         self.nodes += 1
-        self.nodes_at[level] += 1
         self.place(level, row)
         self.clear_ports(level)
         fixed = cost + self.settle(level)
@@ -295,6 +309,8 @@ class Tree(Costs):
             self.best_pj, self.best_cycles = now, cycles
             self.limit(now)
             self.keep()
+            if self.any_will_do:
+                self.stopped = 3
 
     def keep(self) -> None:
         """Copies the mapping in hand."""

@@ -52,7 +52,6 @@ def compiled(root: Path) -> list[Path]:
         build_dir=f"{root}/build/cython",
         quiet=True,
         force=True,
-        annotate=bool(os.environ.get("ANNOTATE")),
     )
     command = build_ext(Distribution({"ext_modules": modules, "package_dir": {"": str(root)}}))
     command.inplace = True

@@ -51,7 +51,6 @@ def compiled(root: Path) -> list[Path]:
         compiler_directives=DIRECTIVES,
         build_dir=f"{root}/build/cython",
         quiet=True,
-        force=True,
     )
     command = build_ext(Distribution({"ext_modules": modules, "package_dir": {"": str(root)}}))
     command.inplace = True

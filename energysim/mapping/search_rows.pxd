@@ -10,13 +10,15 @@ cdef class Rows(State):
     cdef double[::1] part_full, part_stay
     cdef double[:, ::1] part_slide, fresh_shared, fresh_alone
     cdef integer[::1] done
+    cdef integer late_array
+    @cython.locals(g=integer)
     cdef void prepare(self)
     @cython.locals(w=integer, a=integer, b=integer, na=integer, nb=integer, ta=integer, sa=integer, tb=integer, sb=integer, wa=integer, wb=integer)
     cdef void fill_windows(self)
     @cython.locals(a=integer, u=integer, b=integer, v=integer, na=integer, nb=integer, p=integer, r=integer, m=integer, n=integer, place=integer, left_a=integer, left_b=integer, alone=integer)
-    cdef void fill_setting(self, integer w, integer ta, integer sa, integer tb, integer sb)
+    cdef void fill_setting(self, integer w, integer ta, integer sa, integer tb, integer sb, integer loose)
     @cython.locals(whole=double, least=double, end=double, slid=double, share=double, fresh=double, reach=integer, n=integer, b=integer, most=integer, k=integer, home=integer, low=integer, high=integer, j=integer, kept=integer)
-    cdef void fill_fresh(self, integer place, integer step, integer left, integer other, integer more)
+    cdef void fill_fresh(self, integer place, integer step, integer left, integer other, integer more, integer loose)
     @cython.locals(share=double, most=integer, kept=integer, reach=integer, shift=integer, n=integer)
     cdef double most_kept(self, integer step, double whole)
     cdef void rows(self, integer level)
@@ -36,7 +38,7 @@ cdef class Rows(State):
     cdef void add_row(self, integer level, integer tile, integer space, integer whole, double own)
     @cython.locals(total=double, steps=double, least=double, cost=double, last=integer, t=integer, c=integer, d=integer)
     cdef double own(self, integer level, integer tile, integer space, integer whole)
-    @cython.locals(visits=double, alone=double, shared=double, outer_price=double, most=double, left=double, inner_price=double, outer=double, inner=double, once=double, stay=double, slow=double, last=integer, moved=integer, w=integer, a=integer, b=integer, place=integer, offset=integer, side=integer, d=integer, handed_on=integer, g=integer)
+    @cython.locals(visits=double, alone=double, shared=double, outer_price=double, most=double, left=double, inner_price=double, outer=double, inner=double, once=double, stay=double, slow=double, last=integer, moved=integer, w=integer, a=integer, b=integer, place=integer, offset=integer, side=integer, d=integer, handed_on=integer, g=integer, loose=integer)
     cdef void bound_boundary(self, integer t, integer level, integer tile, integer space, integer whole, double run)
     @cython.locals(cost=double, t=integer, kind=integer)
     cdef double case(self, integer level, integer d)

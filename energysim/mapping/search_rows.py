@@ -31,6 +31,11 @@ class Rows(State):
         self.fresh_shared = np.zeros((self.dims, 2))
         self.fresh_alone = np.zeros((self.dims, 2))
         self.done = np.zeros(self.levels + 1, dtype=np.int64)
+        # inside the second array of a hierarchy steps may be stretched
+        self.late_array = self.levels
+        for g in range(self.levels, 0, -1):
+            if self.fan[g] > 1.0:
+                self.late_array = g
         self.fill_windows()
 
     def fill_windows(self) -> None:
@@ -48,15 +53,20 @@ class Rows(State):
                             wb = self.product[b, tb, sb]
                             if wb < 0:
                                 continue
-                            self.fill_setting(w, ta, sa, tb, sb)
+                            self.fill_setting(w, ta, sa, tb, sb, 0)
+                            if self.late_array < self.levels:
+                                self.fill_setting(w, ta, sa, tb, sb, 1)
 
-    def fill_setting(self, w: int, ta: int, sa: int, tb: int, sb: int) -> None:
-        """One setting: tile and spatial factor of both dims as divisor numbers."""
+    def fill_setting(self, w: int, ta: int, sa: int, tb: int, sb: int, loose: int) -> None:
+        """One setting: tile and spatial factor of both dims as divisor numbers.
+
+        `loose`: arrays further out may stretch the steps of the loops outside, so any multiple of them can occur.
+        """
         windows = self.windows
         a, u, b, v = self.ranks[w, 1], self.ranks[w, 2], self.ranks[w, 3], self.ranks[w, 4]
         na, nb = self.count[a], self.count[b]
         p, r, m, n = self.value[a, ta], self.value[b, tb], self.value[a, sa], self.value[b, sb]
-        place = self.window_start[w] + (((ta * na + sa) * nb + tb) * nb + sb) * FIELDS
+        place = self.window_start[w] + ((((loose * na + ta) * na + sa) * nb + tb) * nb + sb) * FIELDS
         left_a = self.value[a, na - 1] // (p * m)
         left_b = self.value[b, nb - 1] // (r * n)
         for alone in range(2):
@@ -65,10 +75,10 @@ class Rows(State):
                 windows.spread(u * p, m, self.ranks[w, 5])
                 windows.spread(v * r, n, self.ranks[w, 5])
             self.window[place + 5 * alone] = windows.kept(0)
-            self.fill_fresh(place + 5 * alone + 1, u * p * m, left_a, v * r * n, left_b)
-            self.fill_fresh(place + 5 * alone + 3, v * r * n, left_b, u * p * m, left_a)
+            self.fill_fresh(place + 5 * alone + 1, u * p * m, left_a, v * r * n, left_b, loose)
+            self.fill_fresh(place + 5 * alone + 3, v * r * n, left_b, u * p * m, left_a, loose)
 
-    def fill_fresh(self, place: int, step: int, left: int, other: int, more: int) -> None:
+    def fill_fresh(self, place: int, step: int, left: int, other: int, more: int, loose: int) -> None:
         """The least share of fresh words while the innermost loop slides the tile by `step`, and the most at its ends.
 
         The loop has some bound b that divides what is `left`. It returns at one step in b; only then can loops further
@@ -77,7 +87,7 @@ class Rows(State):
         windows = self.windows
         whole = windows.kept(0) * 1.0
         least, end = INFINITE, INFINITE
-        slid = self.most_kept(step, whole)
+        slid = self.most_kept(step, whole) if loose else windows.kept(step) / whole
         reach = windows.u * windows.p + windows.v * windows.r
         for n in range(windows.loops):
             if windows.passes[n]:
@@ -344,8 +354,9 @@ class Rows(State):
         moved = self.plain[t, last] > self.plain[t, whole]
         for w in range(self.rank_start[t], self.rank_start[t + 1]):
             a, b = self.ranks[w, 1], self.ranks[w, 3]
+            loose = self.count[a] if level > self.late_array else 0
             place = self.window_start[w] + FIELDS * (
-                ((self.now_tile[a] * self.count[a] + self.now_space[a]) * self.count[b] + self.now_tile[b])
+                (((loose + self.now_tile[a]) * self.count[a] + self.now_space[a]) * self.count[b] + self.now_tile[b])
                 * self.count[b]
                 + self.now_space[b]
             )

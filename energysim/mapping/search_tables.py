@@ -109,7 +109,7 @@ class Tables:
         window_start, room = [], 0
         for _, a, _, b, _, _ in self.ranks:
             window_start.append(room)
-            room += WINDOW_FIELDS * int(count[a] * count[b]) ** 2
+            room += 2 * WINDOW_FIELDS * int(count[a] * count[b]) ** 2
         stationary = problem.stationary
         tables = {
             "dims": number,

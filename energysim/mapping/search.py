@@ -1,11 +1,12 @@
 """The mapping search behind one function: `find_mapping` places a layer on an accelerator at the least energy.
 
 The map space: even tilings (every memory holds its tiles at one depth of the nest) by divisors of the dims, spatial
-factors on every array axis, any order of the loops of each memory, optional bypasses, cut down by a named dataflow.
+factors on every array axis, any order of the loops of each memory, optional bypasses, cut down by a named dataflow and
+by constraints of the user's own.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, product
 from time import perf_counter
 
 import numpy as np
@@ -14,15 +15,17 @@ from energysim.costs.latency import static_energy_pj
 from energysim.costs.prices import energy_by_key
 from energysim.errors import InputError, MappingError, NothingFitsError, unknown
 from energysim.hardware.accelerator import Accelerator, EnergyTable
+from energysim.mapping.constraints import Restriction, check_restrictions
 from energysim.mapping.counts import Counts, count
-from energysim.mapping.dataflows import Constraints, element_memories
 from energysim.mapping.dataflows import dataflow as named
 from energysim.mapping.nest import Loop, Mapping, even
+from energysim.mapping.reasons import why_nothing_fits
 from energysim.mapping.search_bounds import Bounds
 from energysim.mapping.search_join import Best, Level, Limits, join, levels
 from energysim.mapping.search_orders import Exact
 from energysim.mapping.search_problem import Problem
 from energysim.mapping.search_space import Lattice, split_over_axes
+from energysim.mapping.tilings import bypasses, cases
 from energysim.workload.layer import DIMS, Layer
 
 OBJECTIVES = ("energy",)
@@ -30,8 +33,6 @@ OBJECTIVES = ("energy",)
 
 DIVE = Limits(looks=500_000, pairs=5_000, partial=200, nests=40)
 """A first dive for a good mapping to compare with."""
-
-Bypass = tuple[tuple[str, frozenset[str]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,31 +62,34 @@ def find_mapping(
     table: EnergyTable,
     *,
     dataflow: str = "unconstrained",
+    constraints: Sequence[Restriction] = (),
     objective: str = "energy",
     limits: Limits | None = None,
     time_budget_s: float | None = None,
 ) -> SearchResult:
-    """The mapping of least energy of a layer on an accelerator within a named dataflow.
+    """The mapping of least energy of a layer on an accelerator within a named dataflow and constraints of one's own.
 
     `limits` say how much work the proof may take (default: about a second for the largest layers). Deterministic,
     unless `time_budget_s` (seconds, above 0) ends the search: then the best mapping so far is returned with its bound;
-    the first quick dive always ends. Raises InputError for a budget that is none, UnknownNameError for an unknown
-    dataflow or objective, NothingFitsError when no mapping is legal, and names the memory and the smallest tile that it
-    would have to hold.
+    the first quick dive always ends. Raises InputError for a budget that is none, constraints of which two exclude each
+    other and unknown names (UnknownNameError), NothingFitsError when no mapping is legal, and names the memory and the
+    smallest tile that it would have to hold, and the constraints that leave nothing.
     """
     began = perf_counter()
     check_budget(time_budget_s)
-    constraints = named(dataflow)
+    asked = named(dataflow, constraints)
+    check_restrictions(constraints, accelerator)
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, OBJECTIVES)
     lattice = Lattice(layer, tuple(layer.dims[d] for d in DIMS))
     best, winner = Best(until=began + (time_budget_s or np.inf)), None
     limits, prepared = limits or Limits(), []
-    for bypass in bypasses(layer, accelerator):
-        problem = Problem(layer, accelerator, table, constraints, bypass, lattice)
-        if problem.fits[0][-1]:
-            bounds = Bounds(problem)
-            prepared.append((bounds, levels(bounds, limits.table)))
+    for bypass in bypasses(layer, accelerator, asked):
+        for case in cases(asked, layer, accelerator, bypass):
+            problem = Problem(layer, accelerator, table, case, bypass, lattice)
+            if problem.fits[0][-1]:
+                bounds = Bounds(problem)
+                prepared.append((bounds, levels(bounds, limits.table)))
     # a good mapping of the most promising choice ends the search of the others early
     for bounds, tables in sorted(prepared, key=_root):
         before = best.energy_pj
@@ -93,7 +97,8 @@ def find_mapping(
         if best.energy_pj < before:
             winner = bounds.problem
     if winner is None:
-        raise NothingFitsError(_why(layer, accelerator, table, constraints, lattice))
+        exhausted = not np.isfinite(best.open_pj)
+        raise NothingFitsError(why_nothing_fits(layer, accelerator, asked, dataflow, exhausted))
     mapping = _mapping(winner, best)
     counts = count(layer, accelerator, mapping)
     energy = energy_pj(layer, accelerator, table, mapping, counts)
@@ -119,16 +124,6 @@ def energy_pj(layer: Layer, accelerator: Accelerator, table: EnergyTable, mappin
 def is_optimal(energy: float, bound: float) -> bool:
     """Whether an energy and its lower bound are one number but for rounding."""
     return bound >= energy * (1.0 - 1e-9)
-
-
-def bypasses(layer: Layer, accelerator: Accelerator) -> list[Bypass]:
-    """Every choice of tensors sent past memories that allow it, none first."""
-    options = []
-    for memory in accelerator.memories[1:]:
-        names = sorted(t.name for t in layer.tensors if t.role in memory.bypassable & memory.keeps)
-        subsets = [frozenset(c) for n in range(len(names) + 1) for c in combinations(names, n)]
-        options.append([(memory.name, subset) for subset in subsets])
-    return [tuple(choice) for choice in product(*options)]
 
 
 def _root(prepared: tuple[Bounds, list[Level]]) -> float:
@@ -173,25 +168,6 @@ def _mapping(problem: Problem, best: Best) -> Mapping:
                 if d in shares and shares[d][i] > 1
             )
     return even(problem.accelerator, problem.layer, blocks, dict(problem.bypass))
-
-
-def _why(layer: Layer, accelerator: Accelerator, table: EnergyTable, constraints: Constraints, lattice: Lattice) -> str:
-    """Which memory the smallest tile does not fit, in words."""
-    *_, bypass = bypasses(layer, accelerator)
-    problem = Problem(layer, accelerator, table, constraints, bypass, lattice)
-    inside = element_memories(accelerator)
-    whole = [d in constraints.whole for d in lattice.dims]
-    row = sum(stride * (k - 1) for stride, k, w in zip(lattice.strides, lattice.shape, whole, strict=True) if w)
-    for level, memory in enumerate(problem.memories):
-        for part, (bits, capacity) in problem.held_bits(level).items():
-            least = bits[-1] if level == 0 else bits[row if memory.name in inside[:1] else 0]
-            if capacity is not None and least > capacity:
-                what = f"{part} tile" if part else "tiles"
-                return (
-                    f"layer '{layer.name}' on {accelerator.name}: nothing fits: the smallest {what} that "
-                    f"{memory.name} would have to hold take {int(least):,} bits, it has {capacity:,}"
-                )
-    return f"layer '{layer.name}' on {accelerator.name}: no mapping is within the dataflow: {constraints.description}"
 
 
 __all__ = ["OBJECTIVES", "Limits", "SearchResult", "bypasses", "find_mapping"]

@@ -23,8 +23,8 @@ import numpy as np
 
 from energysim.errors import EnergysimError, OutputError
 from energysim.hardware.accelerator import Accelerator, EnergyTable
+from energysim.mapping.constraints import Constraints, violations
 from energysim.mapping.counts import count
-from energysim.mapping.dataflows import Constraints, violations
 from energysim.mapping.nest import Loop, Mapping, Storage
 from energysim.mapping.search import Limits, SearchResult, energy_pj, is_optimal
 from energysim.workload.graph import same_work
@@ -216,9 +216,9 @@ def _checksum(body: Map[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A noun as lists, so that equal nouns give equal JSON: every field counts, sets are sorted."""
+    """A noun as lists, so that equal nouns give equal JSON: every field compared counts, sets are sorted."""
     if is_dataclass(value):
-        return [type(value).__name__, *(_plain(getattr(value, field.name)) for field in fields(value))]
+        return [type(value).__name__, *(_plain(getattr(value, each.name)) for each in fields(value) if each.compare)]
     if isinstance(value, Map):
         return [[_plain(key), _plain(inner)] for key, inner in value.items()]
     if isinstance(value, frozenset):

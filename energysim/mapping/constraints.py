@@ -71,9 +71,20 @@ class AxisDims:
     where: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        if len(self.dims) > len(DIMS) // 2:
-            return f"{self.array}.{self.axis} does not take {', '.join(d for d in DIMS if d not in self.dims)}"
         return f"{self.array}.{self.axis} takes {', '.join(d for d in DIMS if d in self.dims) or 'no dim'} only"
+
+
+@dataclass(frozen=True, slots=True)
+class DimAxes:
+    """On an array, a dim may be spread on these axes only."""
+
+    array: str
+    dim: str
+    axes: frozenset[str]
+    where: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.dim} is spread on {', '.join(sorted(self.axes)) or 'no axis'} of {self.array} only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +101,7 @@ class Residence:
 
 
 Limit = TileLimit | SpreadLimit
-Restriction = TileLimit | SpreadLimit | Untiled | AxisDims | Residence
+Restriction = TileLimit | SpreadLimit | Untiled | AxisDims | DimAxes | Residence
 
 
 def _limits(limit: Limit) -> str:
@@ -137,14 +148,21 @@ class Constraints:
 
     def array(self, array: Array) -> Array:
         """The same array with the dims of each axis cut down to those that may be spread there."""
-        cut = self._by_dataflow(array)
-        for only in self.restrictions:
-            if isinstance(only, AxisDims) and only.array == array.name:
-                axes = (_cut(axis.dims, only.dims) if axis.name == only.axis else axis.dims for axis in cut.axes)
-                cut = replace(cut, axes=tuple(replace(a, dims=d) for a, d in zip(cut.axes, axes, strict=True)))
+        cut = self.by_dataflow(array)
+        here = [x for x in self.restrictions if isinstance(x, (AxisDims, DimAxes)) and x.array == array.name]
+        for only in here:
+            axes = []
+            for axis in cut.axes:
+                if isinstance(only, AxisDims):
+                    left = only.dims if axis.name == only.axis else None
+                else:
+                    left = frozenset(DIMS) - {only.dim} if axis.name not in only.axes else None
+                axes.append(axis if left is None else replace(axis, dims=_cut(axis.dims, left)))
+            cut = replace(cut, axes=tuple(axes))
         return cut
 
-    def _by_dataflow(self, array: Array) -> Array:
+    def by_dataflow(self, array: Array) -> Array:
+        """The same array with the dims of each axis cut down to those that the dataflow spreads there."""
         if not self.axes:
             return array
         axes = []
@@ -157,7 +175,7 @@ class Constraints:
         """The factor in which a dim of `spread` must be spread: its largest divisor that one axis takes (else 1)."""
         if dim not in self.spread:
             return 1
-        room = max((a.size for a in self._by_dataflow(array).axes if a.dims is None or dim in a.dims), default=1)
+        room = max((a.size for a in self.by_dataflow(array).axes if a.dims is None or dim in a.dims), default=1)
         return max(i for i in range(1, min(room, size) + 1) if size % i == 0)
 
     def tile_limits(self, memory: str, dim: str) -> list[TileLimit]:
@@ -184,7 +202,10 @@ def check_restrictions(restrictions: Sequence[Restriction], accelerator: Acceler
 
     What depends on a layer's sizes is not looked for here.
     """
-    wrong = [error for each in restrictions for error in _mistakes(each, accelerator)]
+    mistakes = [(error, each.where) for each in restrictions for error in _mistakes(each, accelerator)]
+    # one mistaken name of a file is one mistake, however many constraints stand under it
+    once = {str(error).removeprefix(where): error for error, where in reversed(mistakes)}
+    wrong = list(reversed(once.values()))
     for i, one in enumerate(restrictions):
         for other in restrictions[:i]:
             if _exclude(one, other):
@@ -199,11 +220,13 @@ def _mistakes(each: Restriction, accelerator: Accelerator) -> Iterator[InputErro
     memories = {memory.name: memory for memory in accelerator.memories}
     arrays = {array.name: [axis.name for axis in array.axes] for array in accelerator.arrays}
     at = f"{each.where}: " if each.where else ""
-    if isinstance(each, (SpreadLimit, AxisDims)):
+    if isinstance(each, (SpreadLimit, AxisDims, DimAxes)):
+        axes = (each.axis,) if isinstance(each, AxisDims) else each.axes if isinstance(each, DimAxes) else ()
         if each.array not in arrays:
             yield unknown("array", each.array, arrays, each.where)
-        elif isinstance(each, AxisDims) and each.axis not in arrays[each.array]:
-            yield unknown(f"axis of {each.array}", each.axis, arrays[each.array], each.where)
+        else:
+            strange = sorted(set(axes) - set(arrays[each.array]))
+            yield from (unknown(f"axis of {each.array}", axis, arrays[each.array], each.where) for axis in strange)
     elif each.memory not in memories:
         yield unknown("memory", each.memory, memories, each.where)
     elif isinstance(each, Residence):
@@ -219,7 +242,11 @@ def _mistakes(each: Restriction, accelerator: Accelerator) -> Iterator[InputErro
         for number in (each.at_least, each.at_most):
             if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
                 yield InputError(f"{at}a limit must be an integer of at least 1, not {number}")
-        if each.at_most is not None and each.at_least > each.at_most:
+        if isinstance(each, TileLimit) and each.memory == accelerator.memories[0].name and each.at_most is not None:
+            yield InputError(
+                f"{at}{each.memory} is the outermost memory of {accelerator.name}: it holds all dims whole"
+            )
+        elif each.at_most is not None and each.at_least > each.at_most:
             yield InputError(f"{at}{each.dim}: at_least {each.at_least} is above at_most {each.at_most}")
 
 
@@ -241,7 +268,8 @@ def _exclude(one: Restriction, other: Restriction) -> bool:
 def violations(constraints: Constraints, layer: Layer, accelerator: Accelerator, mapping: Mapping) -> tuple[str, ...]:
     """Every constraint that a legal mapping does not meet, in words; empty when it meets them all."""
     found = []
-    axes = {f"{a.name}.{axis.name}": axis.dims for a in map(constraints.array, accelerator.arrays) for axis in a.axes}
+    arrays = [constraints.by_dataflow(array) for array in accelerator.arrays]
+    axes = {f"{array.name}.{axis.name}": axis.dims for array in arrays for axis in array.axes}
     loops = [loop for loop in mapping.loops if loop.bound > 1]
     for loop in loops:
         dims = None if loop.axis is None else axes[loop.axis]
@@ -284,7 +312,7 @@ def _moves(constraints: Constraints, layer: Layer, mapping: Mapping) -> list[str
 
 
 def _breaks(each: Restriction, layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Iterator[str]:
-    """What in a mapping does not meet a restriction of the user's; spread on axes apart."""
+    """What in a mapping does not meet a restriction of the user's."""
     if isinstance(each, TileLimit):
         least, most = within([each], layer.dims[each.dim])
         marks = [i for i, x in enumerate(mapping.nest) if not isinstance(x, Loop) and x.memory == each.memory]
@@ -295,6 +323,8 @@ def _breaks(each: Restriction, layer: Layer, accelerator: Accelerator, mapping: 
         have = _spread(mapping, each.array, each.dim)
         if not least <= have <= most:
             yield f"{each.dim} is spread over {have} on {each.array}"
+    elif isinstance(each, (AxisDims, DimAxes)):
+        yield from (f"{loop.dim} is spread on {loop.axis}" for loop in mapping.loops if _astray(each, loop))
     elif isinstance(each, Untiled):
         order = [memory.name for memory in accelerator.memories]
         owner = 0
@@ -309,10 +339,21 @@ def _breaks(each: Restriction, layer: Layer, accelerator: Accelerator, mapping: 
                 yield f"{tensor.name} bypasses {each.memory}" if each.kept else f"{each.memory} keeps {tensor.name}"
 
 
+def _astray(each: AxisDims | DimAxes, loop: Loop) -> bool:
+    """Whether a loop is spread on an axis where a restriction does not let it be."""
+    array, _, axis = (loop.axis or "").rpartition(".")
+    if array != each.array or loop.bound == 1:
+        return False
+    if isinstance(each, AxisDims):
+        return axis == each.axis and loop.dim not in each.dims
+    return loop.dim == each.dim and axis not in each.axes
+
+
 __all__ = [
     "WHOLE",
     "AxisDims",
     "Constraints",
+    "DimAxes",
     "Residence",
     "Restriction",
     "SpreadLimit",

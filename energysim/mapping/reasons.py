@@ -33,7 +33,7 @@ def why_nothing_fits(
             fewest = fewer
     reason = _blocked(layer, accelerator, _only(constraints, fewest))
     asked = _named(fewest, dataflow)
-    under = f" under {' and '.join(asked)}" if asked else ""
+    under = f", under {' and '.join(asked)}" if asked else ""
     exclude = ", which exclude each other" if len(asked) > 1 else ""
     return f"{where}: nothing fits: {reason}{under}{exclude}"
 

@@ -21,7 +21,8 @@ from energysim.mapping.dataflows import dataflow as named
 from energysim.mapping.nest import Loop, Mapping, even
 from energysim.mapping.reasons import why_nothing_fits
 from energysim.mapping.search_bounds import Bounds
-from energysim.mapping.search_join import Best, Level, Limits, join, levels
+from energysim.mapping.search_cases import promising
+from energysim.mapping.search_join import Best, Level, Limits, join
 from energysim.mapping.search_orders import Exact
 from energysim.mapping.search_problem import Problem
 from energysim.mapping.search_space import Lattice, split_over_axes
@@ -83,15 +84,14 @@ def find_mapping(
         raise unknown("objective", objective, OBJECTIVES)
     lattice = Lattice(layer, tuple(layer.dims[d] for d in DIMS))
     best, winner = Best(until=began + (time_budget_s or np.inf)), None
-    limits, prepared = limits or Limits(), []
-    for bypass in bypasses(layer, accelerator, asked):
-        for case in cases(asked, layer, accelerator, bypass):
-            problem = Problem(layer, accelerator, table, case, bypass, lattice)
-            if problem.fits[0][-1]:
-                bounds = Bounds(problem)
-                prepared.append((bounds, levels(bounds, limits.table)))
-    # a good mapping of the most promising choice ends the search of the others early
-    for bounds, tables in sorted(prepared, key=_root):
+    limits = limits or Limits()
+    problems = [
+        Problem(layer, accelerator, table, case, bypass, lattice)
+        for bypass in bypasses(layer, accelerator, asked)
+        for case in cases(asked, layer, accelerator, bypass)
+    ]
+    problems = [problem for problem in problems if problem.fits[0][-1]]
+    for bounds, tables in promising(problems, limits.table, best):
         before = best.energy_pj
         _search(bounds, tables, best, limits)
         if best.energy_pj < before:
@@ -124,12 +124,6 @@ def energy_pj(layer: Layer, accelerator: Accelerator, table: EnergyTable, mappin
 def is_optimal(energy: float, bound: float) -> bool:
     """Whether an energy and its lower bound are one number but for rounding."""
     return bound >= energy * (1.0 - 1e-9)
-
-
-def _root(prepared: tuple[Bounds, list[Level]]) -> float:
-    """The least that any mapping of a problem can cost."""
-    bounds, tables = prepared
-    return float(tables[-1].key.min(initial=np.inf)) + bounds.constant_pj
 
 
 def _search(bounds: Bounds, tables: list[Level], best: Best, limits: Limits) -> None:

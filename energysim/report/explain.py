@@ -130,7 +130,7 @@ def time_lines(row: LayerEstimate, accelerator: Accelerator, table: EnergyTable)
             f"  idle power {si(table.idle_power_w, 'W')} x {si(row.latency_s, 's')} = {joules(row.static_energy_pj)}"
         )
     proof = "proven to be the least" if row.optimal else f"the least is {joules(row.lower_bound_pj)} or more"
-    lines.append(f"  mapping: {joules(row.energy_pj)}; among {SPACE} of this dataflow, {proof}")
+    lines.append(f"  mapping: {joules(row.energy_pj)}; among {SPACE} within dataflow and constraints, {proof}")
     return lines
 
 

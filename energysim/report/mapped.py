@@ -57,8 +57,9 @@ def mapping_parts(
 
 def _proof(row: LayerEstimate) -> str:
     if row.optimal:
-        return f"proven: among {SPACE} of this dataflow, none costs less"
-    return f"not proven: among {SPACE} of this dataflow, none costs less than {row.lower_bound_pj:,.1f} pJ"
+        return f"proven: among {SPACE} within dataflow and constraints, none costs less"
+    least = f"{row.lower_bound_pj:,.1f} pJ"
+    return f"not proven: among {SPACE} within dataflow and constraints, none costs less than {least}"
 
 
 def _count_lines(row: LayerEstimate) -> list[str]:
@@ -79,7 +80,7 @@ def _comparison(row: LayerEstimate, best: LayerEstimate) -> list[str]:
         f"lower bound of {SPACE}: {best.lower_bound_pj:,.1f} pJ; this mapping: {_away(row, best.lower_bound_pj)}"
     )
     if row.energy_pj < best.lower_bound_pj:
-        lines.append("it is below that bound, so it is not of the space that was searched (or not of the dataflow)")
+        lines.append("it is below that bound, so it is not of the space, dataflow and constraints that were searched")
     return lines
 
 

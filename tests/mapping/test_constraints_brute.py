@@ -16,6 +16,7 @@ from energysim.mapping.constraints import (
     WHOLE,
     AxisDims,
     Constraints,
+    DimAxes,
     Residence,
     Restriction,
     SpreadLimit,
@@ -53,6 +54,7 @@ def restriction(random: Random, layer: Layer, accelerator: Accelerator) -> Restr
         kinds.append(SpreadLimit(array.name, dim, *limits))
         axis = random.choice(array.axes).name
         kinds.append(AxisDims(array.name, axis, frozenset(random.sample(DIMS, random.choice([0, 3, 6])))))
+        kinds.append(DimAxes(array.name, dim, frozenset(random.sample([axis], random.choice([0, 1, 1])))))
     free = [(m.name, role) for m in accelerator.memories for role in sorted(m.bypassable & m.keeps)]
     if free:
         kinds += [Residence(*random.choice(free), random.choice([True, False]))] * 2

@@ -22,6 +22,7 @@ from energysim.hardware.accelerator import EnergyTable
 from energysim.hardware.read import DescribedAccelerator
 from energysim.mapping.constraints import Restriction
 from energysim.mapping.constraints_yaml import plain
+from energysim.mapping.dataflows import dataflow as named
 from energysim.mapping.search import SearchResult
 from energysim.mapping.search_cache import SearchCache
 from energysim.mapping.search_many import find_mappings
@@ -61,11 +62,12 @@ def estimate(
     NothingFitsError for a layer that no mapping fits on the accelerator.
     """
     graph = read_model(model, batch=batch, bits=bits)
+    asked = named(dataflow, constraints).restrictions
     options = {
         "batch": batch,
         "bits": None if bits is None else str(bits),
         "dataflow": dataflow,
-        "constraints": plain(constraints) or None,
+        "constraints": plain(asked) or None,
         "objective": objective,
         "time_budget_s": time_budget_s,
     }
@@ -149,19 +151,19 @@ def search_layer(
 ) -> tuple[Layer, SearchResult]:
     """The layer of a model with this name and the best mapping found for it; raises UnknownNameError for its name."""
     graph = read_model(model, batch=batch, bits=bits)
-    named = {each.name: each for each in graph.layers}
-    if layer not in named:
-        raise unknown(f"layer of {graph.name}", layer, named)
+    layers = {each.name: each for each in graph.layers}
+    if layer not in layers:
+        raise unknown(f"layer of {graph.name}", layer, layers)
     described = accelerator.accelerator, accelerator.table
     (found,) = find_mappings(
-        [named[layer]],
+        [layers[layer]],
         *described,
         dataflow=dataflow,
         constraints=constraints,
         time_budget_s=time_budget_s,
         cache=cache,
     )
-    return named[layer], found
+    return layers[layer], found
 
 
 def estimate_layer(

@@ -15,7 +15,19 @@ from energysim.mapping.constraints import (
     Untiled,
 )
 from energysim.workload.layer import DIMS, ROLES
-from energysim.yaml_fields import Either, Field, Fields, Integer, ListOf, MapOf, Record, Text, json_schema, read_fields
+from energysim.yaml_fields import (
+    NAME,
+    Either,
+    Field,
+    Fields,
+    Integer,
+    ListOf,
+    MapOf,
+    Record,
+    Text,
+    json_schema,
+    read_fields,
+)
 from energysim.yaml_nodes import Node, Problems, dump, load
 
 _DIM = Text(choices=DIMS, noun="dim")
@@ -42,9 +54,9 @@ _MEMORY = Record(
 _ARRAY = Record(
     "array constraint",
     {
-        "axes": Field(MapOf(_DIMS, keys=Text()), "axis to the only dims that may be spread on it", {}),
+        "axes": Field(MapOf(_DIMS), "axis to the only dims that may be spread on it", {}),
         "on": Field(
-            MapOf(ListOf(Text(), unique=True), keys=_DIM), "dim to the only axes of this array it is spread on", {}
+            MapOf(ListOf(NAME, unique=True), keys=_DIM), "dim to the only axes of this array it is spread on", {}
         ),
         "spread": Field(_LIMITS, "dim to how many instances it is spread over: a number, or at_least and at_most", {}),
     },
@@ -52,8 +64,8 @@ _ARRAY = Record(
 CONSTRAINTS = Record(
     "constraints",
     {
-        "memories": Field(MapOf(_MEMORY, keys=Text()), "constraints by name of a memory", {}),
-        "arrays": Field(MapOf(_ARRAY, keys=Text()), "constraints by name of an array", {}),
+        "memories": Field(MapOf(_MEMORY), "constraints by name of a memory", {}),
+        "arrays": Field(MapOf(_ARRAY), "constraints by name of an array", {}),
     },
 )
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from energysim.errors import unknown
+from energysim.errors import InputError, unknown
 from energysim.mapping.constraints import Constraints, Restriction
 
 DATAFLOWS: Map[str, Constraints] = MappingProxyType(
@@ -41,9 +41,15 @@ DATAFLOWS: Map[str, Constraints] = MappingProxyType(
 
 
 def dataflow(name: str, restrictions: Sequence[Restriction] = ()) -> Constraints:
-    """The constraints of a dataflow and a user's own together; raises UnknownNameError with the nearest name."""
+    """The constraints of a dataflow and a user's own together; raises UnknownNameError with the nearest name.
+
+    Raises InputError for restrictions that are none, such as the name of a file.
+    """
     if name not in DATAFLOWS:
         raise unknown("dataflow", name, DATAFLOWS)
+    for each in restrictions:
+        if not isinstance(each, Restriction):
+            raise InputError(f"constraints must be what read_constraints returns, not {restrictions!r}")
     return replace(DATAFLOWS[name], restrictions=tuple(restrictions)) if restrictions else DATAFLOWS[name]
 
 

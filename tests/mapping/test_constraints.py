@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from random import Random
+from typing import Any, get_args
 
 import pytest
 
 from energysim.errors import InputError, NothingFitsError, UnknownNameError
+from energysim.estimate import estimate
 from energysim.hardware.accelerator import Memory
 from energysim.hardware.read import read_accelerator
 from energysim.mapping import search_cases
@@ -28,6 +30,7 @@ from energysim.mapping.search_cache import search_key
 from energysim.mapping.search_problem import Problem
 from energysim.mapping.search_space import Lattice
 from energysim.mapping.tilings import DimRules, bypasses, cases
+from energysim.workload.graph import LayerGraph
 from energysim.workload.layer import DIMS, ROLES, Layer, convolution
 from tests.costs.examples import machine, mapping, matmul, prices
 from tests.mapping import test_constraints_brute as brute
@@ -293,6 +296,21 @@ def test_a_mirror_that_constraints_break_is_no_mirror() -> None:
     assert not mirror(TileLimit("spad", "P", 2))
     assert mirror(TileLimit("spad", "P", 2), TileLimit("spad", "Q", 2))
     assert not mirror(DimAxes("pe", "P", frozenset("x")))
+
+
+def test_every_kind_is_compared_with_brute_force() -> None:
+    drawn = {type(each) for seed in range(100) for each in brute.case(seed)[-1]}
+    assert drawn == set(get_args(Restriction)), "draw the new kind in tests/mapping/test_constraints_brute.py"
+
+
+@pytest.mark.parametrize("wrong", ["c.yaml", ["spad"], [None], ({"memories": {}},)])
+def test_constraints_that_are_none_are_refused(wrong: Any) -> None:
+    for run in (
+        lambda: find_mapping(CONV, EYERISS.accelerator, EYERISS.table, constraints=wrong),
+        lambda: estimate(LayerGraph("one", (CONV,)), EYERISS, constraints=wrong),
+    ):
+        with pytest.raises(InputError, match="constraints must be what read_constraints returns, not"):
+            run()
 
 
 def test_constraints_are_in_the_key_and_their_place_is_not() -> None:

@@ -251,8 +251,10 @@ def explain_command(options: argparse.Namespace) -> None:
 
     accelerator = read_accelerator(options.on)
     model = _read(options)
-    layer, row, entries = explain(model, options.layer, accelerator, **_asked(options))
-    show(explanation(layer, accelerator.accelerator, accelerator.table, row, entries), sys.stdout)
+    asked = _asked(options)
+    layer, row, entries = explain(model, options.layer, accelerator, **asked)
+    facts, table = accelerator.accelerator, accelerator.table
+    show(explanation(layer, facts, table, row, entries, asked["constraints"]), sys.stdout)
 
 
 def map_command(options: argparse.Namespace) -> None:
@@ -261,6 +263,7 @@ def map_command(options: argparse.Namespace) -> None:
 
     from energysim.estimate import estimate_layer, search_layer
     from energysim.hardware.read import read_accelerator
+    from energysim.mapping.dataflows import dataflow
     from energysim.mapping.mapping_yaml import read_mapping
     from energysim.report.mapped import mapping_parts, mapping_text, own_estimate
     from energysim.report.show import plain, show
@@ -271,12 +274,14 @@ def map_command(options: argparse.Namespace) -> None:
         check_writable(options.output)
     described = read_accelerator(options.on)
     accelerator = described.accelerator
-    layer, found = search_layer(_read(options), options.layer, described, **_asked(options))
+    asked = _asked(options)
+    layer, found = search_layer(_read(options), options.layer, described, **asked)
     own = read_mapping(options.mapping, layer, accelerator) if options.mapping else None
     best, _ = estimate_layer(layer, described, found)
     row = own_estimate(layer, described, found, own) if own else best
     form = options.format or "nest"
-    parts = mapping_parts(layer, accelerator, row, best if own else None)
+    constraints = dataflow(options.dataflow, asked["constraints"])
+    parts = mapping_parts(layer, accelerator, row, best if own else None, constraints)
     text = plain(parts) if form == "nest" else mapping_text(layer, accelerator, row, form)
     if options.output:
         files = {Path(options.output): text}

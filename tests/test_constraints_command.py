@@ -14,6 +14,8 @@ from energysim.mapping.constraints import violations
 from energysim.mapping.constraints_yaml import read_constraints
 from energysim.mapping.dataflows import dataflow
 from energysim.mapping.mapping_yaml import read_mapping
+from energysim.mapping.mapping_yaml import to_yaml as mapping_to_yaml
+from energysim.mapping.nest import Loop, even
 from energysim.workload.graph import LayerGraph
 from energysim.workload.layer import convolution
 from energysim.workload.yaml_format import to_yaml
@@ -66,6 +68,31 @@ def test_all_commands_find_the_same_mapping_within_constraints(
     hint = re.search(r"why: energysim (.*)", table)
     assert hint is not None
     assert "conv on eyeriss" in printed(capsys, *shlex.split(hint[1]))
+
+
+def test_explain_says_what_was_asked(small: str, asked: str, capsys: pytest.CaptureFixture[str]) -> None:
+    out = printed(capsys, "explain", small, "conv", "--on", "eyeriss", "--constraints", asked)
+    assert f"\n  asked by {asked}:2 (the tile of M in spad is 2): 2, no more allowed\n" in out
+    assert f"\n  asked by {asked}:2 (spad holds S whole): 3\n" in out
+    assert f"\n  asked by {asked}:4 (P is spread on x of pe only)\n" in out
+    assert "asked by" not in printed(capsys, "explain", small, "conv", "--on", "eyeriss")
+
+
+def test_a_mapping_of_ones_own_is_held_against_constraints(
+    small: str, asked: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    free, mine = tmp_path / "free.yaml", tmp_path / "mine.yaml"
+    work = ("map", small, "conv", "--on", "eyeriss")
+    printed(capsys, *work, "--format", "yaml", "-o", str(free))
+    printed(capsys, *work, "--constraints", asked, "--format", "yaml", "-o", str(mine))
+    out = printed(capsys, *work, "--constraints", asked, "--mapping", str(free))
+    assert f"\nnot met: the tile of M in spad is 4, but {asked}:2 (the tile of M in spad is 2)\n" in out
+    assert "it is below that bound" in out
+    assert "not met" not in printed(capsys, *work, "--constraints", asked, "--mapping", str(mine))
+    loops = tuple(Loop(dim, LAYER.dims[dim]) for dim in ("R", "S", "C", "M", "P", "Q"))
+    mine.write_text(mapping_to_yaml(even(read_accelerator("eyeriss").accelerator, LAYER, {"dram": loops})))
+    out = printed(capsys, *work, "--dataflow", "output_stationary", "--mapping", str(mine))
+    assert "\nnot met: a loop over C stands outside loops of the stationary output\n" in out
 
 
 def test_the_cache_tells_constraints_apart(

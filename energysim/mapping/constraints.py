@@ -315,9 +315,8 @@ def _breaks(each: Restriction, layer: Layer, accelerator: Accelerator, mapping: 
     """What in a mapping does not meet a restriction of the user's."""
     if isinstance(each, TileLimit):
         least, most = within([each], layer.dims[each.dim])
-        marks = [i for i, x in enumerate(mapping.nest) if not isinstance(x, Loop) and x.memory == each.memory]
-        tiles = {mapping.tile(i, layer.dims)[each.dim] for i in marks}
-        yield from (f"the tile of {each.dim} in {each.memory} is {n}" for n in sorted(tiles) if not least <= n <= most)
+        tiles = sorted(_tiles(each, layer, mapping))
+        yield from (f"the tile of {each.dim} in {each.memory} is {n}" for n in tiles if not least <= n <= most)
     elif isinstance(each, SpreadLimit):
         least, most = within([each], layer.dims[each.dim])
         have = _spread(mapping, each.array, each.dim)
@@ -337,6 +336,18 @@ def _breaks(each: Restriction, layer: Layer, accelerator: Accelerator, mapping: 
         for tensor in layer.tensors:
             if tensor.role == each.role and (each.memory in mapping.keepers(tensor.name)) != each.kept:
                 yield f"{tensor.name} bypasses {each.memory}" if each.kept else f"{each.memory} keeps {tensor.name}"
+
+
+def _tiles(each: TileLimit, layer: Layer, mapping: Mapping) -> set[int]:
+    marks = [i for i, x in enumerate(mapping.nest) if not isinstance(x, Loop) and x.memory == each.memory]
+    return {mapping.tile(i, layer.dims)[each.dim] for i in marks}
+
+
+def reached(each: Restriction, layer: Layer, mapping: Mapping) -> int | None:
+    """The (largest) tile or spread that a mapping has where a limit is asked; None for other constraints, no tile."""
+    if isinstance(each, SpreadLimit):
+        return _spread(mapping, each.array, each.dim)
+    return max(_tiles(each, layer, mapping), default=None) if isinstance(each, TileLimit) else None
 
 
 def _astray(each: AxisDims | DimAxes, loop: Loop) -> bool:
@@ -362,6 +373,7 @@ __all__ = [
     "check_restrictions",
     "element_memories",
     "placed",
+    "reached",
     "violations",
     "within",
 ]

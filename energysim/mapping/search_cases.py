@@ -18,22 +18,25 @@ Prepared = tuple[Bounds, list[Level]]
 def promising(problems: Sequence[Problem], most: int, best: Best) -> Iterator[Prepared]:
     """Problems with their tables (`most`: see `levels`) by root bound: a good mapping of the first ends the others.
 
-    Of more than FEW, those that cannot win any more are left out. When time is over and there is a mapping, what has
-    not been bounded stays open at the energy of the compute units alone.
+    Of more than FEW, those that cannot win any more are left out. Bounding them takes at most half of the time there
+    is; once there is a mapping, what has not been bounded stays open at the energy of the compute units alone.
     """
     if len(problems) <= FEW:
         yield from sorted((_prepared(problem, most) for problem in problems), key=_root)
         return
+    # neighbours are alike: in steps of the golden ratio, what a time budget leaves unseen is like what was seen
+    order = sorted(range(len(problems)), key=lambda n: n * 0.6180339887498949 % 1.0)
     leasts: list[tuple[float, int]] = []
-    for n, problem in enumerate(problems):
-        if n and perf_counter() > best.until:
+    half = perf_counter() + (best.until - perf_counter()) / 2
+    for n in order:
+        if leasts and perf_counter() > half:
             break
-        leasts.append((_least(_prepared(_anew(problem), most)), n))
+        leasts.append((_least(_prepared(_anew(problems[n]), most)), n))
     for least, n in sorted(leasts):
         if least >= best.limit:
             break
         yield _prepared(_anew(problems[n]), most)
-    for n in range(len(leasts), len(problems)):
+    for n in order[len(leasts) :]:
         if best.nest is not None:
             best.open_pj, best.cut_short = min(best.open_pj, problems[n].compute_pj), True
             break

@@ -1,6 +1,7 @@
 """Constraints of the user's own: a mapping worked on paper, what breaks them, what contradicts what, and why not."""
 
 from dataclasses import replace
+from math import prod
 from random import Random
 from typing import Any, get_args
 
@@ -120,6 +121,21 @@ def test_a_constraint_restricts_a_real_layer_and_never_gains(asked: Restriction)
     assert result.lower_bound_pj <= result.energy_pj
     if not broken(free.mapping, asked):
         assert result.energy_pj == pytest.approx(free.energy_pj, rel=1e-9)
+
+
+@pytest.mark.parametrize("flow", ["unconstrained", "row_stationary"])
+def test_what_a_mapping_has_as_constraints_finds_it_again(flow: str) -> None:
+    free = search(flow=flow)
+    asked: list[Restriction] = []
+    for i, item in enumerate(free.mapping.nest):
+        if not isinstance(item, Loop) and item.memory != "dram":
+            asked += [TileLimit(item.memory, d, n, n) for d, n in free.mapping.tile(i, CONV.dims).items()]
+    for d in DIMS:
+        n = prod(loop.bound for loop in free.mapping.loops if loop.dim == d and loop.axis)
+        asked.append(SpreadLimit("pe", d, n, n))
+    again = search(*asked)
+    assert again.energy_pj == pytest.approx(free.energy_pj, rel=1e-9)
+    assert again.optimal
 
 
 def test_constraints_and_dataflow_hold_together() -> None:

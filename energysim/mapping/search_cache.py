@@ -127,7 +127,7 @@ class SearchCache:
 
     def write(self, key: str, found: SearchResult) -> None:
         """Store a result: the entry appears whole or not at all, whoever else writes it."""
-        from tempfile import mkstemp
+        from uuid import uuid4
 
         nest = [
             [item.memory, item.tensor] if isinstance(item, Storage) else [item.dim, item.bound, item.axis]
@@ -140,20 +140,18 @@ class SearchCache:
             "candidates": int(found.candidates),
             "nodes": int(found.nodes),
         }
-        part = None
+        # named before it is there, so that Ctrl-C leaves no part behind
+        part = self.folder / f".energysim-{uuid4().hex}.part"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            number, part = mkstemp(prefix=".energysim-", suffix=".part", dir=self.folder)
-            with open(number, "w", encoding="ascii") as file:
+            with open(part, "x", encoding="ascii", opener=_private) as file:
                 json.dump({**body, "sha256": _checksum(body)}, file)
             os.replace(part, self.folder / f"{key}.json")
-            part = None
         except (OSError, ValueError) as error:
             self._say("folder", f"cache: {self.folder} cannot be written, results are not kept: {_reason(error)}")
         finally:
-            if part is not None:
-                with suppress(OSError):
-                    os.unlink(part)
+            with suppress(OSError, ValueError):
+                part.unlink(missing_ok=True)
 
     def size(self) -> tuple[int, int]:
         """Entries, and bytes of all our files; raises OutputError when the folder cannot be read."""
@@ -209,6 +207,11 @@ def _item(values: list[Any], layer: Layer) -> Loop | Storage:
     if dim not in DIMS or type(bound) is not int or not (axis is None or type(axis) is str):
         raise ValueError(f"its nest has an item that is no loop of layer '{layer.name}'")
     return Loop(dim, bound, axis)
+
+
+def _private(path: str, flags: int) -> int:
+    """Opens a file that only its owner reads."""
+    return os.open(path, flags, 0o600)
 
 
 def _checksum(body: Map[str, Any]) -> str:

@@ -156,12 +156,13 @@ class Rows(State):
                 self.best_row[level, w] = i
         for w in range(self.size):
             self.inside[level - 1, w] = self.least[level, w]
-        if not self.dummy[level - 1]:
-            self.lower(level - 1)
+        self.lower(level - 1)
 
     def lower(self, level: int) -> None:
         """`inside` of a level: the least over all tiles that divide, dim by dim, from large to small."""
         for d in range(self.dims):
+            if self.untiled[level, d]:
+                continue
             step, number = self.stride[d], self.count[d]
             block = step * number
             for i in range(number - 1, 0, -1):
@@ -182,9 +183,9 @@ class Rows(State):
             cost = self.row_own[i] + self.outside[level, self.row_whole[i]]
             if cost < self.outside[level + 1, t]:
                 self.outside[level + 1, t] = cost
-        if self.dummy[level]:
-            return
         for d in range(self.dims):
+            if self.untiled[level, d]:
+                continue
             step, number = self.stride[d], self.count[d]
             block = step * number
             for i in range(number):

@@ -14,8 +14,8 @@ cdef class State:
     cdef unsigned char[:, ::1] fits, spreads
     cdef unsigned char[:, :, :, ::1] pairs
     cdef double[::1] fan
-    cdef unsigned char[:, ::1] shares, passes
-    cdef unsigned char[::1] dummy, is_output, shared_port
+    cdef unsigned char[:, ::1] shares, passes, untiled
+    cdef unsigned char[::1] is_output, shared_port
     cdef integer[:, ::1] parent
     cdef integer[::1] charge
     cdef double[:, ::1] up, into, first, last_parent, last_child

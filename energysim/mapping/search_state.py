@@ -29,7 +29,7 @@ class State:
         self.least_prime = t["least_prime"]
         self.touches, self.plain, self.reuse, self.volume = t["touches"], t["plain"], t["reuse"], t["volume"]
         self.fits, self.spreads, self.pairs = t["fits"], t["spreads"], t["pairs"]
-        self.fan, self.shares, self.passes, self.dummy = t["fan"], t["shares"], t["passes"], t["dummy"]
+        self.fan, self.shares, self.passes, self.untiled = t["fan"], t["shares"], t["passes"], t["untiled"]
         self.parent, self.charge = t["parent"], t["charge"]
         self.up, self.into, self.first, self.cross = t["up"], t["into"], t["first"], t["cross"]
         self.last_parent, self.last_child, self.last_cross = t["last_parent"], t["last_child"], t["last_cross"]

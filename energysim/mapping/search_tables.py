@@ -186,9 +186,17 @@ class Tables:
             "fan": fan,
             "shares": shares,
             "passes": passes,
-            "dummy": np.array([memory is None for memory in self.levels], dtype=np.uint8),
+            "untiled": self._untiled(),
             "idle_gap": max((g for g in range(1, levels + 1) if fan[g] > 1), default=levels),
         }
+
+    def _untiled(self) -> Any:
+        """Whether a level has no loop of its own over a dim."""
+        untiled = np.ones((len(self.levels), len(self.problem.lattice.dims)), dtype=np.uint8)
+        for d, said in enumerate(self.problem.rules.values()):
+            for level, none in zip(self.memory_level, said.untiled, strict=False):
+                untiled[level, d] = none
+        return untiled
 
     def _prices(self) -> dict[str, Any]:
         """pJ per word and port cycles per word, by tensor and level."""

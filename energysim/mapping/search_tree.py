@@ -135,13 +135,10 @@ class Tree(Costs):
 
     def collect_rows(self, level: int, cost: float, alike: int) -> None:
         """Puts every row on the heap whose whole divides the tile outside and whose bound is below the limit."""
-        for d in range(self.dims):
-            self.digit[level, d] = 0
-        dims = self.dims
-        if self.dummy[level - 1]:
-            self.collect_whole(level, self.flat_tile[level - 1], cost, alike)
-            return
-        flat = 0
+        dims, flat = self.dims, 0
+        for d in range(dims):
+            self.digit[level, d] = self.tile[level - 1, d] if self.untiled[level - 1, d] else 0
+            flat += self.digit[level, d] * self.stride[d]
         while True:
             if cost + self.least[level, flat] < self.limit_pj:
                 self.collect_whole(level, flat, cost, alike)
@@ -149,6 +146,9 @@ class Tree(Costs):
             while d >= 0:
                 i = self.digit[level, d] + 1
                 top = self.tile[level - 1, d]
+                if self.untiled[level - 1, d]:
+                    d -= 1
+                    continue
                 while i <= top and self.ratio[d, top, i] == 0:
                     i += 1
                 if i <= top:

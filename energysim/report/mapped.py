@@ -7,6 +7,7 @@ from energysim.costs.result import LayerEstimate
 from energysim.estimate import estimate_layer
 from energysim.hardware.accelerator import Accelerator
 from energysim.hardware.read import DescribedAccelerator
+from energysim.mapping.constraints import Constraints, violations
 from energysim.mapping.counts import count
 from energysim.mapping.mapping_yaml import to_yaml
 from energysim.mapping.nest import Mapping
@@ -40,9 +41,16 @@ def mapping_text(layer: Layer, accelerator: Accelerator, row: LayerEstimate, for
 
 
 def mapping_parts(
-    layer: Layer, accelerator: Accelerator, row: LayerEstimate, best: LayerEstimate | None = None
+    layer: Layer,
+    accelerator: Accelerator,
+    row: LayerEstimate,
+    best: LayerEstimate | None = None,
+    constraints: Constraints | None = None,
 ) -> "Sequence[RenderableType]":
-    """The nest, and in words its energy, use and proof; where `best` is given, how far `row` is above it."""
+    """The nest, and in words its energy, use and proof; where `best` is given, how far `row` is above it.
+
+    Then too, which of the constraints `row` does not meet.
+    """
     from rich.text import Text
 
     head = f"{clean(layer.name)} on {clean(accelerator.name)}: {joules(row.energy_pj)} ({row.energy_pj:,.1f} pJ)"
@@ -51,14 +59,16 @@ def mapping_parts(
     if best is None:
         lines.append(_proof(row))
     else:
-        lines += [*_count_lines(row), *_comparison(row, best)]
+        broken = violations(constraints, layer, accelerator, row.mapping) if constraints else ()
+        lines += [*_count_lines(row), *(f"not met: {clean(why)}" for why in broken), *_comparison(row, best)]
     return [Text(head, style="bold"), *map(Text, lines)]
 
 
 def _proof(row: LayerEstimate) -> str:
     if row.optimal:
-        return f"proven: among {SPACE} of this dataflow, none costs less"
-    return f"not proven: among {SPACE} of this dataflow, none costs less than {row.lower_bound_pj:,.1f} pJ"
+        return f"proven: among {SPACE} within dataflow and constraints, none costs less"
+    least = f"{row.lower_bound_pj:,.1f} pJ"
+    return f"not proven: among {SPACE} within dataflow and constraints, none costs less than {least}"
 
 
 def _count_lines(row: LayerEstimate) -> list[str]:
@@ -79,7 +89,7 @@ def _comparison(row: LayerEstimate, best: LayerEstimate) -> list[str]:
         f"lower bound of {SPACE}: {best.lower_bound_pj:,.1f} pJ; this mapping: {_away(row, best.lower_bound_pj)}"
     )
     if row.energy_pj < best.lower_bound_pj:
-        lines.append("it is below that bound, so it is not of the space that was searched (or not of the dataflow)")
+        lines.append("it is below that bound, so it is not of the space, dataflow and constraints that were searched")
     return lines
 
 

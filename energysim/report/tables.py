@@ -184,8 +184,14 @@ def heading(result: Estimate) -> str:
     bits = f", bits {clean(str(options['bits']))}" if options.get("bits") else ""
     return (
         f"{clean(result.model)} on {clean(result.accelerator)}: batch {result.batch}{bits}, "
-        f"dataflow {clean(str(options.get('dataflow', 'unconstrained')))}"
+        f"dataflow {_restricted(result)}"
     )
+
+
+def _restricted(result: Estimate) -> str:
+    """The dataflow, and that there were constraints."""
+    more = ", with constraints" if result.options.get("constraints") else ""
+    return clean(str(result.options.get("dataflow", "unconstrained"))) + more
 
 
 def sentences(result: Estimate, command: Command | None = None) -> list[str]:
@@ -211,9 +217,8 @@ def sentences(result: Estimate, command: Command | None = None) -> list[str]:
         f"why: energysim explain {clean(model)} {clean(quote(heaviest.name))} {clean(rest)}"
     )
     proven = sum(row.optimal for row in rows)
-    dataflow = clean(str(result.options.get("dataflow", "unconstrained")))
     what = "every layer's mapping is" if proven == len(rows) else f"{proven} of {len(rows)} mappings are"
-    sure = f"{what} proven to cost the least among {SPACE} ({dataflow})"
+    sure = f"{what} proven to cost the least among {SPACE} ({_restricted(result)})"
     if proven < len(rows):
         over = totals.energy_pj / totals.lower_bound_pj - 1 if totals.lower_bound_pj else 0.0
         sure += f"; the sum is at most {over:.2%} above the least, {joules(totals.lower_bound_pj)} or more"

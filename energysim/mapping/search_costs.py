@@ -32,8 +32,7 @@ class Costs(Rows):
         tile, space = self.row_tile[row], self.row_space[row]
         self.flat_tile[level], self.flat_space[level] = tile, space
         for d in range(self.dims):
-            step, number = self.stride[d], self.count[d]
-            i, j = tile // step % number, space // step % number
+            i, j = self.digits[tile, d], self.digits[space, d]
             self.tile[level, d], self.space[level, d] = i, j
             whole = self.product[d, i, j]
             self.stretch[level - 1, d] = self.value[d, whole]
@@ -43,10 +42,10 @@ class Costs(Rows):
         """pJ of a placed row that no order changes: first visits, finished outputs, compute units across its gap."""
         total = 0.0
         for t in range(self.tensors):
-            for c in range(level + 1, self.levels + 1):
-                if self.parent[t, c] == level and self.is_output[t]:
-                    pairs = self.visits(t, level, 0)
-                    total += self.first[t, c] * pairs + self.least_last(t, c) * self.elements[t]
+            c = self.child[t, level]
+            if c > 0 and self.is_output[t]:
+                pairs = self.visits(t, level, 0)
+                total += self.first[t, c] * pairs + self.least_last[t, c] * self.elements[t]
             if level > 0 and self.parent[t, level] >= 0 and self.is_output[t]:
                 total += self.finished(t, level)
             if self.charge[t] == level and level > 0:
@@ -96,7 +95,7 @@ class Costs(Rows):
 
     def finished(self, t: int, child: int) -> float:
         """What finished outputs cost beyond `least_last`."""
-        total = -self.least_last(t, child) * self.elements[t]
+        total = -self.least_last[t, child] * self.elements[t]
         if self.last_parent[t, child] != 0.0:
             total += self.last_parent[t, child] * self.visits(t, self.parent[t, child], 1)
         for g in range(self.parent[t, child] + 1, child + 1):

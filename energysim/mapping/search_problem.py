@@ -11,7 +11,7 @@ from energysim.errors import InputError
 from energysim.hardware.accelerator import Accelerator, Array, EnergyTable, Memory
 from energysim.mapping.constraints import Constraints
 from energysim.mapping.counts import PARTIAL, UNIT
-from energysim.mapping.nest import even
+from energysim.mapping.nest import Mapping, even
 from energysim.mapping.search_space import Lattice, Numbers, spreadable
 from energysim.mapping.tilings import DimRules, gaps, rules
 from energysim.workload.layer import Layer, Tensor
@@ -88,12 +88,16 @@ class Problem:
 
     def pj(self, component: str, action: str, tensor: str) -> float:
         """pJ of one counted element, 0 where the table has no price."""
-        marks = even(self.accelerator, self.layer, {}, dict(self.bypass))
         key = (component, action, tensor)
         try:
-            return unit_prices(self.layer, self.accelerator, self.table, marks, [key])[key]
+            return unit_prices(self.layer, self.accelerator, self.table, self._marks, [key])[key]
         except InputError:
             return 0.0
+
+    @cached_property
+    def _marks(self) -> Mapping:
+        """A mapping without loops: prices depend on what is kept where, not on loops."""
+        return even(self.accelerator, self.layer, {}, dict(self.bypass))
 
     def _boundary(self, tensor: Tensor, parent: int, child: int) -> Boundary:
         outer = self.memories[parent].name

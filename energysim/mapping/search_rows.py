@@ -412,21 +412,17 @@ class Rows(State):
         """Least pJ of first visits and finished outputs at this memory, and of what compute units ask across gap c."""
         last = self.size - 1
         total = 0.0
-        if level > 0:
-            for c in range(level + 1, self.levels + 1):
-                if self.parent[t, c] == level:
-                    copies = self.volume[space] / self.plain[t, space]
-                    left = self.volume[last] / self.plain[t, last] / (self.volume[whole] / self.plain[t, whole])
-                    most = 1.0
-                    for g in range(1, level):
-                        most *= self.fan[g]
-                    if left < most:
-                        most = left
-                    if self.first[t, c] < 0.0:
-                        copies *= most
-                    else:
-                        copies = 1.0
-                    total += self.first[t, c] * self.elements[t] * copies + self.least_last(t, c) * self.elements[t]
+        c = self.child[t, level]
+        if level > 0 and c > 0 and self.is_output[t]:
+            copies = 1.0
+            if self.first[t, c] < 0.0:
+                copies = self.volume[space] / self.plain[t, space]
+                left = self.volume[last] / self.plain[t, last] / (self.volume[whole] / self.plain[t, whole])
+                most = 1.0
+                for g in range(1, level):
+                    most *= self.fan[g]
+                copies *= left if left < most else most
+            total += (self.first[t, c] * copies + self.least_last[t, c]) * self.elements[t]
         if self.charge[t] == level and level > 0:
             c = self.levels
             shared = self.points(t, level, space)
@@ -448,18 +444,6 @@ class Rows(State):
             else:
                 total += price * shared * steps / most
             total += self.cross[t, c, level] * self.volume[last]
-        return total
-
-    def least_last(self, t: int, c: int) -> float:
-        """What finished outputs can cost less than partial sums, per output."""
-        total = 0.0
-        if self.last_parent[t, c] < 0.0:
-            total += self.last_parent[t, c]
-        if self.last_child[t, c] < 0.0:
-            total += self.last_child[t, c]
-        for g in range(self.levels + 1):
-            if self.last_cross[t, c, g] < 0.0:
-                total += self.last_cross[t, c, g]
         return total
 
     def points(self, t: int, level: int, space: int) -> float:

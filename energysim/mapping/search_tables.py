@@ -118,6 +118,7 @@ class Tables:
             "size": lattice.size,
             "count": count,
             "stride": np.array(lattice.strides, dtype=np.int64),
+            "digits": np.stack(np.unravel_index(np.arange(lattice.size), lattice.shape), axis=1).astype(np.int16),
             "value": value,
             "product": product,
             "ratio": ratio,
@@ -138,6 +139,7 @@ class Tables:
             "still_level": self.memory_level[stationary[1]] if stationary else 0,
             "operations": float(problem.layer.ops_per_point if problem.layer.unit == "op" else 1),
             "idle_pj": problem.idle_pj_per_step,
+            "awake": lambda: None,
         }
         return tables | self._space() | self._prices()
 

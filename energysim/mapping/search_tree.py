@@ -88,8 +88,11 @@ class Tree(Costs):
         if self.stopped == 0 and self.sparing == 0 and (self.best_pj < INFINITE or self.cap_cycles < INFINITE):
             if self.nodes >= self.most_nodes:
                 self.stopped = 1
-            elif self.until < INFINITE and self.nodes % WATCHED == 0 and perf_counter() >= self.until:
-                self.stopped = 2
+            elif self.nodes % WATCHED == 0:
+                # a turn of the interpreter lets Ctrl-C through
+                self.awake()
+                if self.until < INFINITE and perf_counter() >= self.until:
+                    self.stopped = 2
         return self.stopped
 
     def expand(self, level: int, cost: float, alike: int) -> None:
@@ -193,8 +196,7 @@ class Tree(Costs):
             if steps > self.cap_cycles:
                 return INFINITE
         for d in range(self.dims):
-            step, number = self.stride[d], self.count[d]
-            i, j = tile // step % number, space // step % number
+            i, j = self.digits[tile, d], self.digits[space, d]
             self.now_tile[d], self.now_space[d], self.now_whole[d] = i, j, self.product[d, i, j]
         for t in range(self.tensors):
             total += self.fixed(t, level, tile, space, whole)

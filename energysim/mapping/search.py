@@ -163,9 +163,7 @@ class _Search:
         """The mapping of least energy (or just any) of at most so many cycles; None when there is, or was found, none."""
         trees = []
         for tables in self.tables:
-            tree = Tree(tables.filled)
-            tree.cap(cap_cycles)
-            trees.append((tree.start(), tree, tables))
+            trees.append((*self._started(tables, cap_cycles), tables))
         best, winner, open_pj = inf, None, inf
         # a good mapping of the most promising choice of bypasses ends the search of the others early
         for root, tree, tables in sorted(trees, key=lambda each: each[0]):
@@ -190,6 +188,17 @@ class _Search:
         cycles = latency(self.layer, self.accelerator, mapping, counts).cycles
         energy = energy_pj(self.layer, self.accelerator, self.table, mapping, counts)
         return _Found(energy, min(energy, open_pj), mapping, cycles)
+
+    def _started(self, tables: Tables, cap_cycles: float) -> tuple[float, Tree]:
+        """A search made ready, and the least that it can find: idle power priced where that bounds best."""
+        best: tuple[float, Tree] | None = None
+        for share in (0.0, 0.5, 1.0) if tables.problem.idle_pj_per_step else (0.0,):
+            tree = Tree(tables.stalling(share))
+            tree.cap(cap_cycles)
+            root = tree.start()
+            if best is None or root > best[0]:
+                best = root, tree
+        return best or (inf, Tree(tables.filled))
 
     def first(self, found: _Found | None) -> _Found:
         """The same, refused when nothing was found at all."""

@@ -314,7 +314,7 @@ class Rows(State):
             steps = self.volume[last] / self.volume[space]
             for c in range(1, level):
                 steps /= self.fan[c]
-            total += self.idle_pj * steps * self.operations
+            total += self.idle_pj * (1.0 - self.stall_share) * steps * self.operations
         if level == self.levels:
             return total
         least = INFINITE

@@ -42,6 +42,8 @@ cdef class State:
     cdef double[:, ::1] reads, writes
     cdef integer[::1] now_tile, now_space, now_whole
     cdef object awake
+    cdef double stall_share
+    cdef integer stall_level
     cdef public double best_pj, limit_pj, open_pj, best_cycles, cap_cycles
     cdef public object best_tile, best_space, best_order
     cdef public integer timed, nodes, candidates, sparing

@@ -140,8 +140,36 @@ class Tables:
             "operations": float(problem.layer.ops_per_point if problem.layer.unit == "op" else 1),
             "idle_pj": problem.idle_pj_per_step,
             "awake": lambda: None,
+            "stall_share": 0.0,
         }
         return tables | self._space() | self._prices()
+
+    def stalling(self, share: float) -> dict[str, Any]:
+        """The tables with a share of the idle power priced on the outermost memory's port, the rest on compute steps.
+
+        Latency is at least any mean of the two, so what this prices lies below what a mapping costs in the end.
+        """
+        if share == 0.0:
+            return self.filled
+        base = self.filled
+        up, first, last = base["up"].copy(), base["first"].copy(), base["last_parent"].copy()
+        pj = share * base["idle_pj"]
+        read, write = base["read_cycles"][:, 0], base["write_cycles"][:, 0]
+        if not base["shared_port"][0]:
+            # of two ports the busier one counts: half of each is never more
+            pj = pj / 2
+        for t, child in zip(*np.nonzero(base["parent"] == 0), strict=True):
+            if base["is_output"][t]:
+                up[t, child] += pj * (read[t] + write[t])
+                first[t, child] -= pj * read[t]
+                last[t, child] += pj * (base["final_cycles"][t, 1, 0] - write[t])
+            else:
+                up[t, child] += pj * read[t]
+        constant = base["constant_pj"]
+        for t in np.flatnonzero((base["parent"][:, -1] == 0) & (base["charge"] == 0)):
+            constant += (up - base["up"])[t, -1] * self.problem.layer.points
+        priced = {"up": up, "first": first, "last_parent": last, "constant_pj": constant}
+        return base | priced | {"stall_share": share}
 
     def _space(self) -> dict[str, Any]:
         """What fits, what spreads, and who shares."""

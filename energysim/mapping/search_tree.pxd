@@ -34,6 +34,10 @@ cdef class Tree(Costs):
     cdef void look_outward(self, integer level) noexcept
     @cython.locals(fixed=double, inside=double, now=double, key=double, cycles=double, mask=integer, d=integer, which=integer)
     cdef void orders(self, integer level, double cost, integer row)
+    @cython.locals(reading=double, writing=double)
+    cdef double stalls(self, integer level)
+    @cython.locals(steps=double, more=double, g=integer)
+    cdef double waiting(self, integer level, double cycles)
     @cython.locals(t=integer, waits=integer, k=integer, d=integer)
     cdef integer take_order(self, integer level, integer which)
     @cython.locals(cycles=double, tile=integer, space=integer, same=integer, whole=integer)

@@ -14,8 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import accelforge
-from accelforge.frontend.mapping import Compute, Mapping, Spatial, Storage, Temporal
 from accelforge.frontend.mapper.metrics import Metrics
+from accelforge.frontend.mapping import Compute, Mapping, Spatial, Storage, Temporal
 from accelforge.mapper.FFM.main import map_workload_to_arch
 
 EINSUM = "output"

@@ -106,9 +106,10 @@ def described(case: Case) -> tuple[Layer, Accelerator, EnergyTable]:
 
 def run_accelforge(case: Case, **asked: Any) -> dict[str, Any] | None:
     """AccelForge's answer, None when it was stopped at its limit of CPU; ends the program when it fails otherwise."""
+    usage = case.min_usage if asked.get("search") else 0.0
     done = subprocess.run(
         [interpreter(), ROOT / "bench" / "accelforge_layer.py"],
-        input=json.dumps({"spec": specification(*described(case), min_usage=case.min_usage), **asked}),
+        input=json.dumps({"spec": specification(*described(case), min_usage=usage), **asked}),
         capture_output=True,
         text=True,
         check=False,
@@ -239,6 +240,7 @@ def _priced_there(case: Case, given: dict[str, list[list[Node]]]) -> dict[str, A
         taken = [(price["energy_pj"], i) for i, (price, _) in enumerate(priced) if "energy_pj" in price]
         if not taken:
             found["their_pj"][kind] = None
+            found["different"][kind] = {"refused": priced[0][0]["refused"]} if priced else {}
             continue
         energy, i = min(taken)
         mapping = inward(layer, facts, from_nodes(layer, priced[i][1]))

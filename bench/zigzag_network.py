@@ -10,15 +10,16 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from math import prod
+from collections.abc import Mapping as Map
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.zigzag_mapping import finished, tensor_by_tensor_pj, to_zigzag, translated
 from energysim.costs.prices import energy_by_key
-from energysim.hardware.accelerator import Memory
 from energysim.hardware.read import DescribedAccelerator, read_accelerator
 from energysim.mapping.counts import count
-from energysim.mapping.nest import Loop, Mapping, Storage, problems
+from energysim.mapping.nest import problems
 from energysim.mapping.search import find_mapping
 from energysim.workload.graph import same_work
 from energysim.workload.layer import Layer
@@ -27,10 +28,8 @@ from energysim.workload.read import read_model
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "reports" / "zigzag_network.json"
 HARDWARE = ("tpu_like", "eyeriss_like")
-NETWORKS = ("alexnet", "resnet18")
+NETWORKS = ("alexnet", "resnet18", "mobilenet_v2")
 BITS = "w8a8p16"
-DIM = {"B": "N", "G": "G", "K": "M", "C": "C", "OY": "P", "OX": "Q", "FY": "R", "FX": "S"}
-TENSOR = {"W": "weight", "I": "input", "O": "output"}
 
 
 def interpreter() -> Path:
@@ -62,48 +61,6 @@ def asked_of(layer: Layer) -> dict[str, Any]:
     return {"dims": dict(layer.dims), "stride": [steps["P"], steps["Q"]]}
 
 
-def translated(layer: Layer, described: DescribedAccelerator, found: dict[str, Any]) -> tuple[Mapping, bool]:
-    """ZigZag's mapping as ours, and whether a mark outside the array had to move outward.
-
-    ZigZag orders temporal loops alone; ours also has the spread loops in the nest, between the marks of what is outside
-    and inside the array. An outer mark that stands too far in is moved out: a larger tile, never more traffic above.
-    A dim spread wider than its temporal loops leave is cut to what they leave: as many steps, as ZigZag's fractions.
-    """
-    levels = described.accelerator.levels
-    rank = {level.name: i for i, level in enumerate(levels)}
-    (array,) = (i for i, level in enumerate(levels) if not isinstance(level, Memory))
-    order = [loop for level in found["temporal"]["O"] for loop in level]
-    marks: list[tuple[int, Storage]] = []
-    for operand, tensor in TENSOR.items():
-        blocks = found["temporal"][operand]
-        if [loop for level in blocks for loop in level] != order:
-            raise ValueError(f"layer '{layer.name}': operands have loops in different orders")
-        keepers = [m.name for m in reversed(described.accelerator.memories) if tensor in m.keeps]
-        inside = 0
-        for memory, block in zip(keepers, blocks, strict=True):
-            inside += len(block)
-            marks.append((inside, Storage(memory, tensor)))
-    border = max((depth for depth, mark in marks if rank[mark.memory] > array), default=0)
-    moved = any(depth < border for depth, mark in marks if rank[mark.memory] < array)
-    marks = [(max(depth, border) if rank[mark.memory] < array else depth, mark) for depth, mark in marks]
-    marks.sort(key=lambda item: (-item[0], rank[item[1].memory]))
-    left = {DIM[d]: -(-layer.dims[DIM[d]] // prod(n for o, n in order if o == d)) for d in DIM}
-    spread = [
-        Loop(DIM[dim], min(int(size), left[DIM[dim]]), f"pe.{axis.lower()}")
-        for axis, single in found["spatial"].items()
-        for dim, size in single
-        if size > 1
-    ]
-    nest: list[Loop | Storage] = []
-    for depth in range(len(order), -1, -1):
-        here = [mark for at, mark in marks if at == depth]
-        nest += [mark for mark in here if rank[mark.memory] < array]
-        nest += spread if depth == border else []
-        nest += [mark for mark in here if rank[mark.memory] > array]
-        nest += [Loop(DIM[order[depth - 1][0]], int(order[depth - 1][1]))] if depth else []
-    return Mapping(tuple(nest)), moved
-
-
 def compared(layer: Layer, times: int, described: DescribedAccelerator, theirs: dict[str, Any]) -> dict[str, Any]:
     """One layer by both tools: energies in pJ for one of `times` equal layers, our CPU seconds, what is proven."""
     facts, table = described.accelerator, described.table
@@ -117,43 +74,61 @@ def compared(layer: Layer, times: int, described: DescribedAccelerator, theirs: 
         "our_pj": ours.energy_pj,
         "our_bound_pj": ours.lower_bound_pj,
         "proven": ours.optimal,
+        "our_mapping": to_zigzag(described, ours.mapping),
         "zigzag_pj": theirs["energy_pj"],
         "zigzag_mapping": {key: theirs[key] for key in ("temporal", "spatial")},
     }
     try:
+        row["zigzag_by_tensor_pj"] = tensor_by_tensor_pj(layer, described, theirs)
         mapping, moved = translated(layer, described, theirs)
-        wrong = problems(layer, facts, mapping)
     except ValueError as error:
         return row | {"refused": str(error)}
+    wrong = problems(layer, facts, mapping)
     if wrong:
-        return row | {"refused": "; ".join(wrong)}
+        narrow = not problems(finished(layer), facts, mapping)
+        cause = "finished outputs kept narrow" if narrow else "marks on either side of the array" if moved else "other"
+        return row | {"refused": "; ".join(wrong), "cause": cause}
     counts = count(layer, facts, mapping)
     priced = sum(energy_by_key(counts, layer, facts, table, mapping).values())
     return row | {"zigzag_mapping_our_pj": priced, "marks_moved": moved}
 
 
-def again(results: dict[str, Any]) -> None:
-    """Search anew what is written there, beside ZigZag's answers as they are."""
+def by_their_model(hardware: str, rows: list[dict[str, Any]], layers: Map[str, Layer]) -> None:
+    """Add to each row what ZigZag's cost model says of our mapping, or why it does not take it."""
+    given = [row for row in rows if row["our_mapping"]]
+    asked = [asked_of(layers[row["layer"]]) | {"mapping": row["our_mapping"]} for row in given]
+    for row, answer in zip(given, run_zigzag(hardware, asked)["layers"] if asked else [], strict=True):
+        row.update({"our_mapping_zigzag_pj": answer["energy_pj"]} if "energy_pj" in answer else answer)
+
+
+def again(results: dict[str, Any], chosen: set[str]) -> None:
+    """Search anew on our side what is written there, beside ZigZag's answers as they are."""
     for name, run in results.items():
         network, hardware = name.split(" on ")
+        if chosen and not {network, hardware, name} & chosen:
+            continue
         described = read_accelerator(ROOT / "bench" / "hardware" / f"{hardware}.yaml")
         layers = {layer.name: layer for layer in read_model(network, bits=BITS).layers}
-        run["layers"] = [
+        rows = [
             compared(
                 layers[row["layer"]], row["times"], described, row["zigzag_mapping"] | {"energy_pj": row["zigzag_pj"]}
             )
             for row in run["layers"]
         ]
+        if interpreter().exists():
+            by_their_model(hardware, rows, layers)
+        run["layers"] = rows
+        print(f"{name}: ours {sum(row['our_cpu_s'] for row in rows):.2f} CPU s", flush=True)
 
 
 def main() -> None:
     """Run both tools on every network and accelerator, or on those named (earlier results stay); write after each.
 
-    With the argument `ours` only our side is done again.
+    With the argument `ours` only our side is done again (for the networks and accelerators named after it).
     """
-    if sys.argv[1:] == ["ours"]:
+    if sys.argv[1:2] == ["ours"]:
         known: dict[str, Any] = json.loads(TARGET.read_text())
-        again(known)
+        again(known, set(sys.argv[2:]))
         TARGET.write_text(json.dumps(known, indent=1) + "\n")
         return
     if not interpreter().exists():
@@ -172,7 +147,13 @@ def main() -> None:
                 compared(layer, times[same_work(layer)], described, found)
                 for layer, found in zip(alone, theirs["layers"], strict=True)
             ]
-            results[f"{network} on {hardware}"] = {"zigzag_cpu_s": theirs["cpu_s"], "layers": rows}
+            by_their_model(hardware, rows, {layer.name: layer for layer in alone})
+            results[f"{network} on {hardware}"] = {
+                "zigzag_cpu_s": theirs["cpu_s"],
+                "version": theirs["version"],
+                "date": datetime.now(UTC).date().isoformat(),
+                "layers": rows,
+            }
             ours = sum(row["our_cpu_s"] for row in rows)
             print(f"{network} on {hardware}: ZigZag {theirs['cpu_s']:.1f} CPU s, ours {ours:.2f}", flush=True)
             TARGET.write_text(json.dumps(results, indent=1) + "\n")

@@ -197,7 +197,7 @@ def _forms(case: Case, mapping: Mapping, energy: float) -> list[list[Node]]:
     layer, facts, _ = described(case)
     found: list[list[Node]] = []
     for form in forms(layer, facts, mapping):
-        priced = cost(case, form)
+        priced = cost(case, inward(layer, facts, form))
         nodes = to_nodes(layer, form)
         if priced is not None and priced <= energy * (1 + 1e-9) and nodes not in found:
             found.append(nodes)

@@ -9,22 +9,19 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from inspect import signature
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from bench.accelforge_words import Node, forms, from_nodes, inward, specification, to_nodes
+from bench.ours import SPACES, timed
 from energysim.hardware.accelerator import Accelerator, EnergyTable, Memory
 from energysim.hardware.read import read_accelerator
 from energysim.mapping.counts import PARTIAL, Counts, count
 from energysim.mapping.mapping_yaml import to_yaml
 from energysim.mapping.nest import Loop, Mapping, Storage, problems
-from energysim.mapping.search import energy_pj, find_mapping
+from energysim.mapping.search import energy_pj
 from energysim.workload.layer import Layer, convolution
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,8 +69,9 @@ REFERENCES = {
 }
 """Least known energy, pJ, of layers on the shared buffer of so many words, uneven marks allowed (design notes)."""
 
+MISSED = ("3x3 M64 C64 14x14", 512)
 BETTER = "M8 P2 Q2 [output] C64 [input] R3 S3 M8 [weight] P7 Q7"
-"""A mapping of the last reference that AccelForge's search misses: loops, and the buffer's marks in brackets."""
+"""A mapping of this reference that AccelForge's search misses: loops, and the buffer's marks in brackets."""
 
 _RESNET = list(LAYERS)[3:]
 CASES = (
@@ -81,6 +79,10 @@ CASES = (
     *(Case(layer, "nvdla_forge", min_usage=1.0, quick="1x1" in layer) for layer in _RESNET),
     *(Case(layer, "nvdla_forge") for layer in _RESNET),
     *(Case(layer, "eyeriss_forge", min_usage=1.0) for layer in reversed(_RESNET)),
+    *(
+        Case(layer, "eyeriss_forge")
+        for layer in ("1x1 M1024 C256 14x14", "fully connected M1000 C512", "3x3 M16 C8 8x8")
+    ),
 )
 
 
@@ -104,12 +106,11 @@ def described(case: Case) -> tuple[Layer, Accelerator, EnergyTable]:
     return LAYERS[case.layer], facts, read.table
 
 
-def run_accelforge(case: Case, **asked: Any) -> dict[str, Any] | None:
+def run_accelforge(specified: str, **asked: Any) -> dict[str, Any] | None:
     """AccelForge's answer, None when it was stopped at its limit of CPU; ends the program when it fails otherwise."""
-    usage = case.min_usage if asked.get("search") else 0.0
     done = subprocess.run(
         [interpreter(), ROOT / "bench" / "accelforge_layer.py"],
-        input=json.dumps({"spec": specification(*described(case), min_usage=usage), **asked}),
+        input=json.dumps({"spec": specified, **asked}),
         capture_output=True,
         text=True,
         check=False,
@@ -118,7 +119,7 @@ def run_accelforge(case: Case, **asked: Any) -> dict[str, Any] | None:
     if done.returncode < 0 and asked.get("cpu_limit_s"):
         return None
     if done.returncode:
-        sys.exit(f"AccelForge failed on {case.name}: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+        sys.exit(f"AccelForge failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 
@@ -126,7 +127,8 @@ def run_accelforge(case: Case, **asked: Any) -> dict[str, Any] | None:
 def searched_there(case: Case) -> dict[str, Any]:
     """What AccelForge's search found, or that it was stopped, with the date."""
     date = datetime.now(UTC).date().isoformat()
-    found = run_accelforge(case, search=True, cpu_limit_s=CPU_LIMIT_S)
+    text = specification(*described(case), min_usage=case.min_usage)
+    found = run_accelforge(text, search=True, cpu_limit_s=CPU_LIMIT_S)
     if found is None:
         return {"date": date, "stopped_cpu_s": CPU_LIMIT_S}
     keys = ("version", "cpu_s", "wall_s", "peak_mb", "energy_pj", "mapping")
@@ -160,36 +162,26 @@ def by_action(layer: Layer, counts: Counts) -> dict[str, int]:
     return found
 
 
-def differing(case: Case, mapping: Mapping, actions: dict[str, float]) -> dict[str, tuple[int, float]]:
-    """Actions that the two models count differently: ours, theirs."""
-    layer, facts, _ = described(case)
-    ours = by_action(layer, count(layer, facts, mapping))
-    memories = {key: n for key, n in actions.items() if key.split()[-1] in ("read", "write")}
-    keys = sorted(ours.keys() | memories.keys())
-    return {
-        key: (ours.get(key, 0), memories.get(key, 0.0)) for key in keys if ours.get(key, 0) != memories.get(key, 0.0)
-    }
+def differing(layer: Layer, counts: Counts, actions: dict[str, float]) -> dict[str, tuple[int, float]]:
+    """Reads and writes that the two models count differently: ours, theirs."""
+    ours = by_action(layer, counts)
+    theirs = {key: n for key, n in actions.items() if key.split()[-1] in ("read", "write")}
+    pairs = {key: (ours.get(key, 0), theirs.get(key, 0.0)) for key in sorted(ours.keys() | theirs.keys())}
+    return {key: (here, there) for key, (here, there) in pairs.items() if here != there}
 
 
-def searched_here(case: Case, uneven: bool) -> dict[str, Any]:
-    """Our best mapping: median CPU seconds of several searches, energy, bound, mapping."""
+def searched_here(case: Case, space: str) -> tuple[dict[str, Any], Mapping]:
+    """Our best mapping: median CPU seconds of several searches, energy, bound; and the mapping."""
     layer, facts, table = described(case)
-    options = {"uneven": True} if uneven else {}
-    seconds = []
-    for _ in range(RUNS):
-        start = time.process_time()
-        found = find_mapping(layer, facts, table, **options)
-        seconds.append(time.process_time() - start)
-        if sum(seconds) > 20.0:
-            break
-    return {
-        "cpu_s": median(seconds),
-        "energy_pj": found.energy_pj,
-        "bound_pj": found.lower_bound_pj,
-        "proven": found.optimal,
-        "nest": to_yaml(found.mapping),
-        "forms": _forms(case, found.mapping, found.energy_pj),
+    ours = timed(layer, facts, table, space, RUNS)
+    result = {
+        "cpu_s": ours.cpu_s,
+        "energy_pj": ours.found.energy_pj,
+        "bound_pj": ours.found.lower_bound_pj,
+        "proven": ours.found.optimal,
+        "mapping": to_yaml(ours.found.mapping),
     }
+    return result, ours.found.mapping
 
 
 def _forms(case: Case, mapping: Mapping, energy: float) -> list[list[Node]]:
@@ -205,24 +197,24 @@ def _forms(case: Case, mapping: Mapping, energy: float) -> list[list[Node]]:
 
 
 def compared(case: Case, there: dict[str, Any]) -> dict[str, Any]:
-    """Both tools' mappings by both models."""
+    """Both tools' mappings by both models; `there` is what AccelForge's search found, if it ended."""
     layer, facts, _ = described(case)
-    row: dict[str, Any] = {"case": case.name, "accelforge": there}
-    ours = {"even": searched_here(case, uneven=False)}
-    if "uneven" in signature(find_mapping).parameters:
-        ours["uneven"] = searched_here(case, uneven=True)
-    given = {}
+    row: dict[str, Any] = {
+        "accelforge": there,
+        "reference_pj": REFERENCES.get((case.layer, case.words or 0)),
+        "ours": {},
+    }
+    given: dict[str, list[list[Node]]] = {}
     if "mapping" in there:
-        given["accelforge"] = [there["mapping"]]
         mapping = inward(layer, facts, from_nodes(layer, there["mapping"]))
-        row["accelforge_our_pj"] = cost(case, mapping)
-        row["refused"] = list(problems(layer, facts, mapping))
-    if (case.layer, case.words) == ("3x3 M64 C64 14x14", 512):
-        row["reference_mapping"] = BETTER
-        row["reference_our_pj"] = cost(case, marked(layer, BETTER))
-        given["reference"] = _forms(case, marked(layer, BETTER), row["reference_our_pj"])
-    given |= {kind: result.pop("forms") for kind, result in ours.items()}
-    row |= {"ours": ours, "reference_pj": REFERENCES.get((case.layer, case.words or 0))}
+        given["accelforge"] = [there["mapping"]]
+        row |= {"accelforge_our_pj": cost(case, mapping), "refused": list(problems(layer, facts, mapping))}
+    if (case.layer, case.words) == MISSED:
+        row["better_our_pj"] = cost(case, marked(layer, BETTER))
+        given["better"] = _forms(case, marked(layer, BETTER), row["better_our_pj"])
+    for space in SPACES:
+        row["ours"][space], mapping = searched_here(case, space)
+        given[space] = _forms(case, mapping, row["ours"][space]["energy_pj"])
     if interpreter().exists():
         row |= _priced_there(case, given)
     return row
@@ -230,7 +222,9 @@ def compared(case: Case, there: dict[str, Any]) -> dict[str, Any]:
 
 def _priced_there(case: Case, given: dict[str, list[list[Node]]]) -> dict[str, Any]:
     """The least price AccelForge's model gives each mapping over its forms, and where the counts then differ."""
-    answer = run_accelforge(case, mappings=[nodes for each in given.values() for nodes in each])
+    answer = run_accelforge(
+        specification(*described(case)), mappings=[nodes for each in given.values() for nodes in each]
+    )
     assert answer is not None
     prices = iter(answer["priced"])
     layer, facts, _ = described(case)
@@ -246,47 +240,46 @@ def _priced_there(case: Case, given: dict[str, list[list[Node]]]) -> dict[str, A
         mapping = inward(layer, facts, from_nodes(layer, priced[i][1]))
         found["their_pj"][kind] = energy
         if not problems(layer, facts, mapping):
-            found["different"][kind] = differing(case, mapping, priced[i][0]["actions"])
+            actions = priced[i][0]["actions"]
+            found["different"][kind] = differing(layer, count(layer, facts, mapping), actions)
     return found
 
 
-def report(rows: Iterable[dict[str, Any]]) -> None:
-    """One line a case."""
-    for row in rows:
-        there = row["accelforge"]
-        seconds = f"{there['cpu_s']:.1f}" if "cpu_s" in there else f">{there['stopped_cpu_s']:.0f}"
-        best = min(row["ours"].values(), key=lambda found: found["energy_pj"])
-        print(
-            f"{row['case']}: AccelForge {seconds} CPU s {there.get('energy_pj', float('nan')):,.0f} pJ,"
-            f" by our counts {row.get('accelforge_our_pj')};"
-            f" ours {best['cpu_s']:.3f} CPU s {best['energy_pj']:,.0f} pJ, by theirs {row.get('their_pj')}",
-            flush=True,
-        )
+def line(name: str, row: dict[str, Any]) -> str:
+    """A case in one line."""
+    there = row["accelforge"]
+    seconds = f"{there['cpu_s']:.1f}" if "cpu_s" in there else f">{there['stopped_cpu_s']:.0f}"
+    best = min(row["ours"].values(), key=lambda found: float(found["energy_pj"]))
+    energies = "" if "energy_pj" not in there else f" {there['energy_pj']:,.0f} pJ"
+    return f"{name}: AccelForge {seconds} CPU s{energies}; ours {best['cpu_s']:.3f} CPU s {best['energy_pj']:,.0f} pJ"
 
 
-def main() -> None:
-    """Search where asked or never done, compare, and write after each case."""
-    again, quick = "--search" in sys.argv, "--quick" in sys.argv
+def run(*, quick: bool, search: bool) -> dict[str, Any]:
+    """Compare every case (or the quick ones), searching there where asked or never done; written after each.
+
+    Returns the rows of this run.
+    """
     known: dict[str, Any] = json.loads(TARGET.read_text()) if TARGET.exists() else {}
     if not interpreter().exists():
         print(
-            f"no AccelForge at {interpreter()}; `make .peers/accelforge/ready` installs it, or set ENERGYSIM_ACCELFORGE"
+            f"AccelForge skipped: none at {interpreter()}; `make peers` installs it, or set ENERGYSIM_ACCELFORGE to it"
         )
+    done = {}
     for case in CASES:
-        old = known.get(case.name)
         if quick and not case.quick:
             continue
-        if interpreter().exists() and (old is None or again):
+        if interpreter().exists() and (search or case.name not in known):
             there = searched_there(case)
-        elif old is None:
+        elif case.name in known:
+            there = known[case.name]["accelforge"]
+        else:
             print(f"{case.name}: skipped, never searched by AccelForge")
             continue
-        else:
-            there = old["accelforge"]
-        known[case.name] = compared(case, there)
-        report([known[case.name]])
+        known[case.name] = done[case.name] = compared(case, there)
+        print(line(case.name, known[case.name]), flush=True)
         TARGET.write_text(json.dumps(known, indent=1) + "\n")
+    return done
 
 
 if __name__ == "__main__":
-    main()
+    run(quick="--quick" in sys.argv, search="--search" in sys.argv)

@@ -1,26 +1,27 @@
 """Whole networks by ZigZag and by us, on its shipped accelerators: `make peers`, or `python -m bench.zigzag_network`.
 
 Writes reports/zigzag_network.json; `python -m bench.peer` renders it. Layers of equal work run once in both tools.
-ZigZag's best mappings are translated into our `Mapping` and priced by our counts.
+ZigZag's best mappings are priced by our counts, ours by its cost model; its answers are kept and its searches, which
+take minutes, run again only with `--search`.
 """
 
 import json
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
+from collections.abc import Iterable
 from collections.abc import Mapping as Map
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.ours import SPACES, timed
 from bench.zigzag_mapping import finished, tensor_by_tensor_pj, to_zigzag, translated
 from energysim.costs.prices import energy_by_key
 from energysim.hardware.read import DescribedAccelerator, read_accelerator
 from energysim.mapping.counts import count
 from energysim.mapping.nest import problems
-from energysim.mapping.search import find_mapping
 from energysim.workload.graph import same_work
 from energysim.workload.layer import Layer
 from energysim.workload.read import read_model
@@ -64,20 +65,17 @@ def asked_of(layer: Layer) -> dict[str, Any]:
 def compared(layer: Layer, times: int, described: DescribedAccelerator, theirs: dict[str, Any]) -> dict[str, Any]:
     """One layer by both tools: energies in pJ for one of `times` equal layers, our CPU seconds, what is proven."""
     facts, table = described.accelerator, described.table
-    start = time.process_time()
-    ours = find_mapping(layer, facts, table)
-    row = {
-        "layer": layer.name,
-        "times": times,
-        "dims": dict(layer.dims),
-        "our_cpu_s": time.process_time() - start,
-        "our_pj": ours.energy_pj,
-        "our_bound_pj": ours.lower_bound_pj,
-        "proven": ours.optimal,
-        "our_mapping": to_zigzag(described, ours.mapping),
-        "zigzag_pj": theirs["energy_pj"],
-        "zigzag_mapping": {key: theirs[key] for key in ("temporal", "spatial")},
-    }
+    row: dict[str, Any] = {"layer": layer.name, "times": times, "dims": dict(layer.dims), "ours": {}}
+    for space in SPACES:
+        ours = timed(layer, facts, table, space)
+        row["ours"][space] = {
+            "cpu_s": ours.cpu_s,
+            "energy_pj": ours.found.energy_pj,
+            "bound_pj": ours.found.lower_bound_pj,
+            "proven": ours.found.optimal,
+            "mapping": to_zigzag(described, ours.found.mapping),
+        }
+    row |= {"zigzag_pj": theirs["energy_pj"], "zigzag_mapping": {key: theirs[key] for key in ("temporal", "spatial")}}
     try:
         row["zigzag_by_tensor_pj"] = tensor_by_tensor_pj(layer, described, theirs)
         mapping, moved = translated(layer, described, theirs)
@@ -90,74 +88,81 @@ def compared(layer: Layer, times: int, described: DescribedAccelerator, theirs: 
         return row | {"refused": "; ".join(wrong), "cause": cause}
     counts = count(layer, facts, mapping)
     priced = sum(energy_by_key(counts, layer, facts, table, mapping).values())
-    return row | {"zigzag_mapping_our_pj": priced, "marks_moved": moved}
+    return row | {"zigzag_our_pj": priced, "marks_moved": moved}
 
 
 def by_their_model(hardware: str, rows: list[dict[str, Any]], layers: Map[str, Layer]) -> None:
-    """Add to each row what ZigZag's cost model says of our mapping, or why it does not take it."""
-    given = [row for row in rows if row["our_mapping"]]
-    asked = [asked_of(layers[row["layer"]]) | {"mapping": row["our_mapping"]} for row in given]
-    for row, answer in zip(given, run_zigzag(hardware, asked)["layers"] if asked else [], strict=True):
-        row.update({"our_mapping_zigzag_pj": answer["energy_pj"]} if "energy_pj" in answer else answer)
+    """Add to each of our results what ZigZag's cost model says of its mapping, or why it does not take it."""
+    given = [(row, ours) for row in rows for ours in row["ours"].values() if ours["mapping"]]
+    asked = [asked_of(layers[row["layer"]]) | {"mapping": ours["mapping"]} for row, ours in given]
+    answers = run_zigzag(hardware, asked)["layers"] if asked else []
+    for (_, ours), answer in zip(given, answers, strict=True):
+        ours.update({"zigzag_pj": answer["energy_pj"]} if "energy_pj" in answer else answer)
 
 
-def again(results: dict[str, Any], chosen: set[str]) -> None:
-    """Search anew on our side what is written there, beside ZigZag's answers as they are."""
-    for name, run in results.items():
-        network, hardware = name.split(" on ")
-        if chosen and not {network, hardware, name} & chosen:
-            continue
-        described = read_accelerator(ROOT / "bench" / "hardware" / f"{hardware}.yaml")
-        layers = {layer.name: layer for layer in read_model(network, bits=BITS).layers}
-        rows = [
-            compared(
-                layers[row["layer"]], row["times"], described, row["zigzag_mapping"] | {"energy_pj": row["zigzag_pj"]}
-            )
-            for row in run["layers"]
-        ]
-        if interpreter().exists():
-            by_their_model(hardware, rows, layers)
-        run["layers"] = rows
-        print(f"{name}: ours {sum(row['our_cpu_s'] for row in rows):.2f} CPU s", flush=True)
+def searched(network: str, hardware: str, only: int | None = None) -> dict[str, Any]:
+    """Both tools on the distinct layers of a network (or so many of the smallest): seconds, energies, mappings."""
+    described = read_accelerator(ROOT / "bench" / "hardware" / f"{hardware}.yaml")
+    layers = [layer for layer in read_model(network, bits=BITS).layers if layer.unit == "mac"]
+    times = Counter(map(same_work, layers))
+    alone = list({same_work(layer): layer for layer in reversed(layers)}.values())[::-1]
+    if only is not None:
+        alone = sorted(alone, key=lambda layer: layer.macs)[:only]
+    theirs = run_zigzag(hardware, [asked_of(layer) for layer in alone])
+    rows = [
+        compared(layer, times[same_work(layer)], described, found)
+        for layer, found in zip(alone, theirs["layers"], strict=True)
+    ]
+    by_their_model(hardware, rows, {layer.name: layer for layer in alone})
+    date = datetime.now(UTC).date().isoformat()
+    return {"zigzag_cpu_s": theirs["cpu_s"], "version": theirs["version"], "date": date, "layers": rows}
 
 
-def main() -> None:
-    """Run both tools on every network and accelerator, or on those named (earlier results stay); write after each.
+def again(network: str, hardware: str, run: dict[str, Any]) -> dict[str, Any]:
+    """Our side anew, beside ZigZag's answers as they are; ZigZag prices our mappings where it is there."""
+    described = read_accelerator(ROOT / "bench" / "hardware" / f"{hardware}.yaml")
+    layers = {layer.name: layer for layer in read_model(network, bits=BITS).layers}
+    rows = []
+    for row in run["layers"]:
+        theirs = row["zigzag_mapping"] | {"energy_pj": row["zigzag_pj"]}
+        rows.append(compared(layers[row["layer"]], row["times"], described, theirs))
+    if interpreter().exists():
+        by_their_model(hardware, rows, layers)
+    return run | {"layers": rows}
 
-    With the argument `ours` only our side is done again (for the networks and accelerators named after it).
+
+def line(name: str, run: dict[str, Any]) -> str:
+    """A network in one line."""
+    spent = {space: sum(row["ours"][space]["cpu_s"] for row in run["layers"]) for space in SPACES}
+    return f"{name}: ZigZag {run['zigzag_cpu_s']:.1f} CPU s, ours " + ", ".join(
+        f"{k} {s:.2f}" for k, s in spent.items()
+    )
+
+
+def run(chosen: Iterable[str] = (), *, search: bool = False) -> dict[str, Any]:
+    """Both tools on every network and accelerator, or on those chosen by name; written after each, and returned.
+
+    ZigZag searches where it never did, or everywhere with `search`; our side is always done anew.
     """
-    if sys.argv[1:2] == ["ours"]:
-        known: dict[str, Any] = json.loads(TARGET.read_text())
-        again(known, set(sys.argv[2:]))
-        TARGET.write_text(json.dumps(known, indent=1) + "\n")
-        return
+    results: dict[str, Any] = json.loads(TARGET.read_text()) if TARGET.exists() else {}
+    named, done = set(chosen), {}
     if not interpreter().exists():
-        print(f"skipped: no ZigZag at {interpreter()}; `make peers` installs it, or set ENERGYSIM_ZIGZAG to it")
-        return
-    results: dict[str, Any] = json.loads(TARGET.read_text()) if TARGET.exists() and sys.argv[1:] else {}
-    named = set(sys.argv[1:])
+        print(f"ZigZag skipped: none at {interpreter()}; `make peers` installs it, or set ENERGYSIM_ZIGZAG to it")
     for network in sorted(named - {*HARDWARE}) or NETWORKS:
         for hardware in sorted(named & {*HARDWARE}) or HARDWARE:
-            described = read_accelerator(ROOT / "bench" / "hardware" / f"{hardware}.yaml")
-            layers = [layer for layer in read_model(network, bits=BITS).layers if layer.unit == "mac"]
-            times = Counter(map(same_work, layers))
-            alone = list({same_work(layer): layer for layer in reversed(layers)}.values())[::-1]
-            theirs = run_zigzag(hardware, [asked_of(layer) for layer in alone])
-            rows = [
-                compared(layer, times[same_work(layer)], described, found)
-                for layer, found in zip(alone, theirs["layers"], strict=True)
-            ]
-            by_their_model(hardware, rows, {layer.name: layer for layer in alone})
-            results[f"{network} on {hardware}"] = {
-                "zigzag_cpu_s": theirs["cpu_s"],
-                "version": theirs["version"],
-                "date": datetime.now(UTC).date().isoformat(),
-                "layers": rows,
-            }
-            ours = sum(row["our_cpu_s"] for row in rows)
-            print(f"{network} on {hardware}: ZigZag {theirs['cpu_s']:.1f} CPU s, ours {ours:.2f}", flush=True)
+            name = f"{network} on {hardware}"
+            if interpreter().exists() and (search or name not in results):
+                results[name] = searched(network, hardware)
+            elif name in results:
+                results[name] = again(network, hardware, results[name])
+            else:
+                print(f"{name}: skipped, never searched by ZigZag")
+                continue
+            done[name] = results[name]
+            print(line(name, results[name]), flush=True)
             TARGET.write_text(json.dumps(results, indent=1) + "\n")
+    return done
 
 
 if __name__ == "__main__":
-    main()
+    run(set(sys.argv[1:]) - {"--search"}, search="--search" in sys.argv)

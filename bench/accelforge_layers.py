@@ -151,6 +151,14 @@ def cost(case: Case, mapping: Mapping) -> float | None:
     return energy_pj(layer, facts, table, mapping, count(layer, facts, mapping))
 
 
+def settled(case: Case, mapping: Mapping) -> Mapping:
+    """A mapping of AccelForge's with its marks where they cost us least: as they are, or as far in as it holds them."""
+    layer, facts, _ = described(case)
+    lowered = inward(layer, facts, mapping)
+    prices = [(price, n) for n, each in enumerate((mapping, lowered)) if (price := cost(case, each)) is not None]
+    return (mapping, lowered)[min(prices)[1]] if prices else lowered
+
+
 def by_action(layer: Layer, counts: Counts) -> dict[str, int]:
     """Our counts under AccelForge's names: reads and writes of each memory, whoever is at the other end."""
     names = {"read": "read", "drain": "read", "write": "write", "fill": "write"}
@@ -189,9 +197,9 @@ def _forms(case: Case, mapping: Mapping, energy: float) -> list[list[Node]]:
     layer, facts, _ = described(case)
     found: list[list[Node]] = []
     for form in forms(layer, facts, mapping):
-        priced = cost(case, inward(layer, facts, form))
+        prices = [cost(case, each) for each in (form, inward(layer, facts, form))]
         nodes = to_nodes(layer, form)
-        if priced is not None and priced <= energy * (1 + 1e-9) and nodes not in found:
+        if any(price is not None and abs(price / energy - 1) < 1e-9 for price in prices) and nodes not in found:
             found.append(nodes)
     return found
 
@@ -206,7 +214,7 @@ def compared(case: Case, there: dict[str, Any]) -> dict[str, Any]:
     }
     given: dict[str, list[list[Node]]] = {}
     if "mapping" in there:
-        mapping = inward(layer, facts, from_nodes(layer, there["mapping"]))
+        mapping = settled(case, from_nodes(layer, there["mapping"]))
         given["accelforge"] = [there["mapping"]]
         row |= {"accelforge_our_pj": cost(case, mapping), "refused": list(problems(layer, facts, mapping))}
     if (case.layer, case.words) == MISSED:
@@ -237,7 +245,7 @@ def _priced_there(case: Case, given: dict[str, list[list[Node]]]) -> dict[str, A
             found["different"][kind] = {"refused": priced[0][0]["refused"]} if priced else {}
             continue
         energy, i = min(taken)
-        mapping = inward(layer, facts, from_nodes(layer, priced[i][1]))
+        mapping = settled(case, from_nodes(layer, priced[i][1]))
         found["their_pj"][kind] = energy
         if not problems(layer, facts, mapping):
             actions = priced[i][0]["actions"]

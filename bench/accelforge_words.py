@@ -183,9 +183,10 @@ def _group(nest: list[Loop | Storage], start: int) -> tuple[int, int]:
 
 
 def inward(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Mapping:
-    """The same mapping with marks past the loops inside them of which AccelForge's memory holds one step at a time.
+    """The mapping with marks past the loops inside them of which AccelForge's memory holds one step at a time.
 
-    These are loops that move the tensor: any number that move it whole, then one that slides its window.
+    These are loops that move the tensor: any number that move it whole, then one that slides its window. Tiles shrink;
+    we move no more words unless the tensor stayed while loops further out advanced.
     """
     tensors = {tensor.name: tensor for tensor in layer.tensors}
     nest = list(mapping.nest)

@@ -37,9 +37,9 @@ class Difference:
     key: str
 
 
-SMALL = convolution("small", m=16, c=8, p=8, q=8, r=3, s=3)
+SMALL = convolution("small", m=4, c=4, p=4, q=4, r=3, s=3)
 EIGHT_BIT = with_bits(
-    LayerGraph("one", (convolution("small", m=32, c=2, p=8, q=8, r=3, s=3),)), parse_bits(BITS)
+    LayerGraph("one", (convolution("small", m=8, c=2, p=4, q=4, r=3, s=3),)), parse_bits(BITS)
 ).layers[0]
 
 DIFFERENCES = (
@@ -49,7 +49,7 @@ DIFFERENCES = (
         "AccelForge fetches it again at each step.",
         "nvdla_forge",
         SMALL,
-        "[buffer weight] P8 [buffer input] [buffer output] M16:pe.x C8:pe.y R3:pe.y S3:pe.y [register weight] Q8",
+        "[buffer weight] P4 [buffer input] [buffer output] M4:pe.x C4:pe.y R3:pe.y S3:pe.y [register weight] Q4",
         "register weight write",
     ),
     Difference(
@@ -58,7 +58,7 @@ DIFFERENCES = (
         "buffer is fetched again.",
         "shared_buffer",
         SMALL,
-        "C4 P4 [buffer input] Q4 [buffer weight] [buffer output] M16 C2 R3 S3 P2 Q2",
+        "C2 P2 [buffer input] Q2 [buffer weight] [buffer output] M4 C2 R3 S3 P2 Q2",
         "dram input read",
     ),
     Difference(
@@ -77,7 +77,7 @@ DIFFERENCES = (
         "again.",
         "tpu_like",
         EIGHT_BIT,
-        "R3 [sram_2MB input] [sram_2MB output] P8 Q8 M32:pe.d1 C2:pe.d2 [rf_128B weight] S3 [rf_2B output]",
+        "R3 [sram_2MB input] [sram_2MB output] P4 Q4 M8:pe.d1 C2:pe.d2 [rf_128B weight] S3 [rf_2B output]",
         "dram input read",
     ),
 )

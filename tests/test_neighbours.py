@@ -53,7 +53,7 @@ def test_a_poor_mapping_with_a_false_proof_is_found_out(uneven: bool) -> None:
 
 
 def test_sending_a_tensor_past_a_memory_is_among_the_neighbours() -> None:
-    # On Eyeriss weights may pass the global buffer. From a mapping that keeps them there, some cheaper neighbour must not.
+    # On Eyeriss weights may pass the global buffer; the poor mapping keeps them there.
     layer, described = LAYERS["1x1"], read_accelerator("eyeriss")
     found = find_mapping(layer, described.accelerator, described.table)
     poor = slow_mapping(layer, described.accelerator, described.table, found)

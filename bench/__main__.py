@@ -76,9 +76,13 @@ def warm() -> dict[str, Any]:
 
 def peers(full: bool) -> dict[str, Any]:
     """The peers beside us in this run: a few layers, or with `full` everything, kept in reports/."""
-    live: dict[str, Any] = {"accelforge": accelforge_layers.run(quick=not full, search=True)}
+    live: dict[str, Any] = {}
+    if accelforge_layers.interpreter().exists():
+        live["accelforge"] = accelforge_layers.run(quick=not full, search=True)
+    else:
+        print("AccelForge skipped: not installed; `make peers` does it")
     if not zigzag_network.interpreter().exists():
-        print(f"ZigZag skipped: none at {zigzag_network.interpreter()}; `make peers` installs it")
+        print("ZigZag skipped: not installed; `make peers` does it")
     elif full:
         live["zigzag"] = zigzag_network.run(search=True)
     else:
@@ -86,7 +90,15 @@ def peers(full: bool) -> dict[str, Any]:
         live["zigzag"] = {name: zigzag_network.searched("resnet18", "tpu_like", QUICK_LAYERS)}
         print(zigzag_network.line(name, live["zigzag"][name]))
     peer.write()
-    return live
+    numbers: dict[str, Any] = without_mappings(live)
+    return numbers
+
+
+def without_mappings(value: Any) -> Any:
+    """What a peer's run gave, but for the mappings, which reports/ has elsewhere."""
+    if isinstance(value, dict):
+        return {key: without_mappings(each) for key, each in value.items() if "mapping" not in key or "_pj" in key}
+    return [without_mappings(each) for each in value] if isinstance(value, list) else value
 
 
 def process_seconds(work: Callable[[], object]) -> float:

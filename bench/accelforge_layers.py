@@ -204,8 +204,11 @@ def _forms(case: Case, mapping: Mapping, energy: float) -> list[list[Node]]:
     return found
 
 
-def compared(case: Case, there: dict[str, Any]) -> dict[str, Any]:
-    """Both tools' mappings by both models; `there` is what AccelForge's search found, if it ended."""
+def compared(case: Case, there: dict[str, Any], old: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Both tools' mappings by both models; `there` is what AccelForge's search found, if it ended.
+
+    Without AccelForge its prices are those in `old`, for the mappings that are still the same.
+    """
     layer, facts, _ = described(case)
     row: dict[str, Any] = {
         "accelforge": there,
@@ -224,7 +227,15 @@ def compared(case: Case, there: dict[str, Any]) -> dict[str, Any]:
         row["ours"][space], mapping = searched_here(case, space)
         given[space] = _forms(case, mapping, row["ours"][space]["energy_pj"])
     if interpreter().exists():
-        row |= _priced_there(case, given)
+        return row | _priced_there(case, given)
+    before = {space: found["mapping"] for space, found in (old or {}).get("ours", {}).items()}
+    for key in ("their_pj", "different"):
+        now = (old or {}).get(key, {})
+        row[key] = {
+            kind: value
+            for kind, value in now.items()
+            if kind not in row["ours"] or before.get(kind) == row["ours"][kind]["mapping"]
+        }
     return row
 
 
@@ -283,7 +294,7 @@ def run(*, quick: bool, search: bool) -> dict[str, Any]:
         else:
             print(f"{case.name}: skipped, never searched by AccelForge")
             continue
-        known[case.name] = done[case.name] = compared(case, there)
+        known[case.name] = done[case.name] = compared(case, there, known.get(case.name))
         print(line(case.name, known[case.name]), flush=True)
         TARGET.write_text(json.dumps(known, indent=1) + "\n")
     return done

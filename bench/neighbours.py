@@ -8,20 +8,20 @@ result is not the best of its space; one cheaper than its `lower_bound_pj` shows
 
 import argparse
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.ours import SPACES, timed
 from energysim.costs.latency import static_energy_pj
 from energysim.costs.prices import unit_prices
 from energysim.hardware.accelerator import Accelerator, EnergyTable
 from energysim.hardware.read import read_accelerator
 from energysim.mapping.counts import count, count_many
 from energysim.mapping.nest import Loop, Mapping, Storage, problems
-from energysim.mapping.search import SearchResult, energy_pj, find_mapping
+from energysim.mapping.search import SearchResult, energy_pj
 from energysim.workload.graph import same_work
 from energysim.workload.layer import Layer
 from energysim.workload.read import read_model
@@ -136,16 +136,18 @@ def _place_of(accelerator: Accelerator, nest: Nest, memory: str) -> int:
 
 
 def _mark_moved(layer: Layer, accelerator: Accelerator, nest: Nest, random: np.random.Generator) -> Nest:
-    """One mark, not of the outermost memory, changes places with its neighbour."""
+    """One mark, not of the outermost memory, changes places with its neighbour; memories keep their order."""
     outermost = accelerator.memories[0].name
     marks = [i for i, item in enumerate(nest) if isinstance(item, Storage) and item.memory != outermost]
     i = marks[int(random.integers(0, len(marks)))]
     j = i + (1 if random.integers(0, 2) else -1)
     if not 0 < j < len(nest):
         return nest
-    nest = list(nest)
-    nest[i], nest[j] = nest[j], nest[i]
-    return nest
+    rank = {level.name: n for n, level in enumerate(accelerator.levels)}
+    moved = list(nest)
+    moved[i], moved[j] = moved[j], moved[i]
+    order = [rank[item.memory] for item in moved if isinstance(item, Storage)]
+    return moved if order == sorted(order) else nest
 
 
 def _with_all_slots(
@@ -252,15 +254,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--batch", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--uneven", action="store_true", help="also move storage marks (outside the even space)")
+    parser.add_argument("--uneven", action="store_true", help="search the uneven space, and move storage marks")
     asked = parser.parse_args()
+    space = "uneven" if asked.uneven else "even"
+    if space not in SPACES:
+        sys.exit("this version of the search has no uneven space")
     described = read_accelerator(asked.accelerator)
     layers = list({same_work(x): x for x in read_model(asked.network, bits=asked.bits).layers}.values())
     bugs = beaten = 0
     for layer in layers:
-        start = time.process_time()
-        found = find_mapping(layer, described.accelerator, described.table)
-        seconds = time.process_time() - start
+        ours = timed(layer, described.accelerator, described.table, space)
+        found = ours.found
         near = cheaper_neighbours(
             layer,
             described.accelerator,
@@ -274,7 +278,7 @@ def main() -> None:
         bugs += any(each.bug for each in near)
         beaten += bool(near)
         state = "proven" if found.optimal else f"gap {1 - found.lower_bound_pj / found.energy_pj:.1%}"
-        print(f"{layer.name}: {found.energy_pj:,.0f} pJ, {state}, {seconds:.3f} s", end="")
+        print(f"{layer.name}: {found.energy_pj:,.0f} pJ, {state}, {ours.cpu_s:.3f} s", end="")
         if near:
             best = near[0]
             what = "BUG: below its bound" if any(each.bug for each in near) else "cheaper neighbour"

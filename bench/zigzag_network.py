@@ -128,6 +128,12 @@ def again(network: str, hardware: str, run: dict[str, Any]) -> dict[str, Any]:
         rows.append(compared(layers[row["layer"]], row["times"], described, theirs))
     if interpreter().exists():
         by_their_model(hardware, rows, layers)
+    else:
+        for before, row in zip(run["layers"], rows, strict=True):
+            for space, ours in row["ours"].items():
+                old = before.get("ours", {}).get(space, {})
+                if old.get("mapping") == ours["mapping"]:
+                    ours |= {key: old[key] for key in ("zigzag_pj", "refused") if key in old}
     return run | {"layers": rows}
 
 

@@ -9,7 +9,7 @@ result is not the best of its space; one cheaper than its `lower_bound_pj` shows
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +69,13 @@ def cheaper_neighbours(
             if exact < limit:
                 better[mapping] = Neighbour(mapping, exact, exact < found.lower_bound_pj * (1 - NEAR))
     return sorted(better.values(), key=lambda each: each.energy_pj)
+
+
+def ties(layer: Layer, accelerator: Accelerator, table: EnergyTable, found: SearchResult, most: int) -> list[Mapping]:
+    """Up to `most` neighbours that cost what the result costs: another model may tell them apart."""
+    wider = replace(found, energy_pj=found.energy_pj * (1 + 3 * NEAR))
+    near = cheaper_neighbours(layer, accelerator, table, wider, rounds=8, batch=100)
+    return [each.mapping for each in near if abs(each.energy_pj / found.energy_pj - 1) < NEAR][:most]
 
 
 def _disturbed(

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.neighbours import ties
 from bench.ours import SPACES, timed
 from bench.zigzag_mapping import finished, tensor_by_tensor_pj, to_zigzag, translated
 from energysim.costs.prices import energy_by_key
@@ -31,6 +32,8 @@ TARGET = ROOT / "reports" / "zigzag_network.json"
 HARDWARE = ("tpu_like", "eyeriss_like")
 NETWORKS = ("alexnet", "resnet18", "mobilenet_v2")
 BITS = "w8a8p16"
+TIES = 8
+"""So many mappings of the same energy by our counts are priced by ZigZag's model too."""
 
 
 def interpreter() -> Path:
@@ -75,6 +78,9 @@ def compared(layer: Layer, times: int, described: DescribedAccelerator, theirs: 
             "proven": ours.found.optimal,
             "mapping": to_zigzag(described, ours.found.mapping),
         }
+        if interpreter().exists():
+            alike = ties(layer, facts, table, ours.found, TIES)
+            row["ours"][space]["alike"] = [to_zigzag(described, mapping) for mapping in alike]
     row |= {"zigzag_pj": theirs["energy_pj"], "zigzag_mapping": {key: theirs[key] for key in ("temporal", "spatial")}}
     try:
         row["zigzag_by_tensor_pj"] = tensor_by_tensor_pj(layer, described, theirs)
@@ -92,12 +98,21 @@ def compared(layer: Layer, times: int, described: DescribedAccelerator, theirs: 
 
 
 def by_their_model(hardware: str, rows: list[dict[str, Any]], layers: Map[str, Layer]) -> None:
-    """Add to each of our results what ZigZag's cost model says of its mapping, or why it does not take it."""
-    given = [(row, ours) for row in rows for ours in row["ours"].values() if ours["mapping"]]
-    asked = [asked_of(layers[row["layer"]]) | {"mapping": ours["mapping"]} for row, ours in given]
+    """Add to each of our results the least that ZigZag's model says of its mapping and of those that tie with it."""
+    given = [
+        (row, ours, mapping)
+        for row in rows
+        for ours in row["ours"].values()
+        for mapping in (ours["mapping"], *ours.pop("alike"))
+        if mapping
+    ]
+    asked = [asked_of(layers[row["layer"]]) | {"mapping": mapping} for row, _, mapping in given]
     answers = run_zigzag(hardware, asked)["layers"] if asked else []
-    for (_, ours), answer in zip(given, answers, strict=True):
-        ours.update({"zigzag_pj": answer["energy_pj"]} if "energy_pj" in answer else answer)
+    for (_, ours, _), answer in zip(given, answers, strict=True):
+        if "energy_pj" in answer:
+            ours["zigzag_pj"] = min(answer["energy_pj"], ours.get("zigzag_pj", answer["energy_pj"]))
+        else:
+            ours["refused"] = answer["refused"]
 
 
 def searched(network: str, hardware: str, only: int | None = None) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""Layers by AccelForge and by us: `make peers`, or `python -m bench.accelforge_layers [--search] [--quick]`.
+"""Layers by AccelForge and by us: `make peers`, or `python -m bench.accelforge_layers [--search|--missing] [--quick]`.
 
 Writes reports/accelforge.json; `python -m bench.peer` renders it. AccelForge runs in its own environment; what it found
 is kept with its CPU seconds, version and date, because its searches take minutes. A run prices all mappings by both
-models and searches ours anew; with `--search` AccelForge searches anew too, with `--quick` only the quick cases do.
+models and searches ours anew; AccelForge searches only with `--search` (every case) or `--missing` (those never done).
+`--quick` leaves all but a few cases aside.
 """
 
 import json
@@ -273,10 +274,10 @@ def line(name: str, row: dict[str, Any]) -> str:
     return f"{name}: AccelForge {seconds} CPU s{energies}; ours {best['cpu_s']:.3f} CPU s {best['energy_pj']:,.0f} pJ"
 
 
-def run(*, quick: bool, search: bool) -> dict[str, Any]:
-    """Compare every case (or the quick ones), searching there where asked or never done; written after each.
+def run(*, quick: bool = False, search: bool = False, missing: bool = False) -> dict[str, Any]:
+    """Compare every case (or the quick ones), AccelForge searching all or the missing ones if asked.
 
-    Returns the rows of this run.
+    Written after each; returns the rows of this run.
     """
     known: dict[str, Any] = json.loads(TARGET.read_text()) if TARGET.exists() else {}
     if not interpreter().exists():
@@ -287,12 +288,12 @@ def run(*, quick: bool, search: bool) -> dict[str, Any]:
     for case in CASES:
         if quick and not case.quick:
             continue
-        if interpreter().exists() and (search or case.name not in known):
+        if interpreter().exists() and (search or (missing and case.name not in known)):
             there = searched_there(case)
         elif case.name in known:
             there = known[case.name]["accelforge"]
         else:
-            print(f"{case.name}: skipped, never searched by AccelForge")
+            print(f"{case.name}: skipped, never searched by AccelForge (`--missing` does it)")
             continue
         known[case.name] = done[case.name] = compared(case, there, known.get(case.name))
         print(line(case.name, known[case.name]), flush=True)
@@ -301,4 +302,4 @@ def run(*, quick: bool, search: bool) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run(quick="--quick" in sys.argv, search="--search" in sys.argv)
+    run(quick="--quick" in sys.argv, search="--search" in sys.argv, missing="--missing" in sys.argv)

@@ -115,10 +115,30 @@ def accelforge(known: dict[str, Row]) -> list[str]:
                 f"{microjoules(by_them.get(space))} | {versus(by_them.get(space), there.get('energy_pj'))}",
             )
             lines.append(f"| {' | '.join(cells)} |")
+    lines += parting(known)
     refused = [f"{case.name}: {'; '.join(known[case.name]['refused'])}" for case in CASES if _refused(known, case)]
     if refused:
         lines += ["", "AccelForge's mapping is not legal in our nouns: " + " / ".join(refused) + "."]
     return [*lines, ""]
+
+
+def parting(known: dict[str, Row]) -> list[str]:
+    """Counts of these mappings on which the models part; the last section shows the same on small layers, by replay."""
+    found = []
+    for case in CASES:
+        for kind, keys in known.get(case.name, {}).get("different", {}).items():
+            counts = [
+                f"{key} {here:,} here, {there:,.0f} there" for key, (here, there) in keys.items() if key != "refused"
+            ]
+            found += [f"* {case.name}, {kind}: {'; '.join(counts)}"] if counts else []
+    if not found:
+        return ["", "Both models count every one of these mappings alike, integer for integer."]
+    return [
+        "",
+        "Counts that the models do not share; of all others every one is equal, integer for integer:",
+        "",
+        *found,
+    ]
 
 
 def _refused(known: dict[str, Row], case: Case) -> bool:

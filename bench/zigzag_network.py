@@ -2,7 +2,7 @@
 
 Writes reports/zigzag_network.json; `python -m bench.peer` renders it. Layers of equal work run once in both tools.
 ZigZag's best mappings are priced by our counts, ours by its cost model; its answers are kept and its searches, which
-take minutes, run again only with `--search`.
+take minutes, run only with `--search` (everywhere) or `--missing` (where it never did).
 """
 
 import json
@@ -160,10 +160,10 @@ def line(name: str, run: dict[str, Any]) -> str:
     )
 
 
-def run(chosen: Iterable[str] = (), *, search: bool = False) -> dict[str, Any]:
+def run(chosen: Iterable[str] = (), *, search: bool = False, missing: bool = False) -> dict[str, Any]:
     """Both tools on every network and accelerator, or on those chosen by name; written after each, and returned.
 
-    ZigZag searches where it never did, or everywhere with `search`; our side is always done anew.
+    ZigZag searches everywhere with `search`, where it never did with `missing`; our side is always done anew.
     """
     results: dict[str, Any] = json.loads(TARGET.read_text()) if TARGET.exists() else {}
     named, done = set(chosen), {}
@@ -172,12 +172,12 @@ def run(chosen: Iterable[str] = (), *, search: bool = False) -> dict[str, Any]:
     for network in sorted(named - {*HARDWARE}) or NETWORKS:
         for hardware in sorted(named & {*HARDWARE}) or HARDWARE:
             name = f"{network} on {hardware}"
-            if interpreter().exists() and (search or name not in results):
+            if interpreter().exists() and (search or (missing and name not in results)):
                 results[name] = searched(network, hardware)
             elif name in results:
                 results[name] = again(network, hardware, results[name])
             else:
-                print(f"{name}: skipped, never searched by ZigZag")
+                print(f"{name}: skipped, never searched by ZigZag (`--missing` does it)")
                 continue
             done[name] = results[name]
             print(line(name, results[name]), flush=True)
@@ -186,4 +186,5 @@ def run(chosen: Iterable[str] = (), *, search: bool = False) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run(set(sys.argv[1:]) - {"--search"}, search="--search" in sys.argv)
+    flags = {"--search", "--missing"}
+    run(set(sys.argv[1:]) - flags, search="--search" in sys.argv, missing="--missing" in sys.argv)

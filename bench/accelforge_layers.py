@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.accelforge_words import Node, forms, from_nodes, inward, specification, to_nodes
-from bench.ours import SPACES, timed
+from bench.ours import SPACES, in_even_space, timed
 from energysim.hardware.accelerator import Accelerator, EnergyTable, Memory
 from energysim.hardware.read import read_accelerator
 from energysim.mapping.counts import PARTIAL, Counts, count
@@ -220,7 +220,11 @@ def compared(case: Case, there: dict[str, Any], old: dict[str, Any] | None = Non
     if "mapping" in there:
         mapping = settled(case, from_nodes(layer, there["mapping"]))
         given["accelforge"] = [there["mapping"]]
-        row |= {"accelforge_our_pj": cost(case, mapping), "refused": list(problems(layer, facts, mapping))}
+        row |= {
+            "accelforge_our_pj": cost(case, mapping),
+            "refused": list(problems(layer, facts, mapping)),
+            "accelforge_even": in_even_space(layer, facts, mapping),
+        }
     if (case.layer, case.words) == MISSED:
         row["better_our_pj"] = cost(case, marked(layer, BETTER))
         given["better"] = _forms(case, marked(layer, BETTER), row["better_our_pj"])

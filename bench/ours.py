@@ -3,10 +3,12 @@
 import time
 from dataclasses import dataclass
 from inspect import signature
+from math import prod
 from statistics import median
 from typing import Any
 
-from energysim.hardware.accelerator import Accelerator, EnergyTable
+from energysim.hardware.accelerator import Accelerator, EnergyTable, Memory
+from energysim.mapping.nest import Mapping, Storage, problems
 from energysim.mapping.search import SearchResult, find_mapping
 from energysim.workload.layer import Layer
 
@@ -17,6 +19,31 @@ SPACES: dict[str, dict[str, Any]] = {"even": {}} | (
 
 ENOUGH_S = 10.0
 """A search that has taken so long in all is not run again for a median."""
+
+
+def in_even_space(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> bool:
+    """Whether a mapping is one of those that the search covers by default: legal, even, of divisors.
+
+    The marks of each memory stand together, memories in their order, loops of an array between those around it.
+    """
+    if problems(layer, accelerator, mapping):
+        return False
+    if any(prod(x.bound for x in mapping.loops if x.dim == d) != size for d, size in layer.dims.items()):
+        return False
+    rank = {level.name: i for i, level in enumerate(accelerator.levels)}
+    level, loop_since_mark = 0, False
+    for item in mapping.nest:
+        if isinstance(item, Storage):
+            if rank[item.memory] < level or (rank[item.memory] == level and loop_since_mark):
+                return False
+            level, loop_since_mark = rank[item.memory], False
+        elif item.bound > 1:
+            at = rank[item.axis.rsplit(".", 1)[0]] if item.axis is not None else level
+            # time inside an array's loops, before the next mark, belongs to no memory
+            if at < level or (item.axis is None and not isinstance(accelerator.levels[level], Memory)):
+                return False
+            level, loop_since_mark = at, True
+    return True
 
 
 @dataclass(frozen=True, slots=True)

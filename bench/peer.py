@@ -217,6 +217,7 @@ def networks(results: dict[str, Row]) -> list[str]:
                 f"{sum(ratio <= 1 + NEAR for ratio in ratios)} of {len(rows)} | {max(ratios) - 1:+.1%}",
             )
             lines.append(f"| {' | '.join(cells)} |")
+    lines += missed(results)
     causes: dict[str, list[str]] = {}
     for name, run in results.items():
         for row in run["layers"]:
@@ -231,6 +232,21 @@ def networks(results: dict[str, Row]) -> list[str]:
         *CAUSES.splitlines(),
     ]
     return [*lines, ""]
+
+
+def missed(results: dict[str, Row]) -> list[str]:
+    """ZigZag's mappings that lie in our even space: what our search missed of them, and whether a bound is wrong."""
+    rows = [(name, row) for name, run in results.items() for row in run["layers"] if row.get("zigzag_even")]
+    cheaper = [
+        (name, row) for name, row in rows if row["zigzag_our_pj"] < row["ours"]["even"]["energy_pj"] * (1 - NEAR)
+    ]
+    wrong = [(name, row) for name, row in rows if row["zigzag_our_pj"] < row["ours"]["even"]["bound_pj"] * (1 - NEAR)]
+    text = f"{len(rows)} of ZigZag's mappings lie in our even space of divisors; {len(cheaper)} are cheaper than ours"
+    worst = max(cheaper, key=lambda item: item[1]["ours"]["even"]["energy_pj"] / item[1]["zigzag_our_pj"], default=None)
+    if worst is not None:
+        name, row = worst
+        text += f" (most: {versus(row['ours']['even']['energy_pj'], row['zigzag_our_pj'])}, {row['layer']}, {name})"
+    return ["", f"{text}; {len(wrong)} cost less than our lower bound."]
 
 
 def differences(rows: list[Row]) -> list[str]:

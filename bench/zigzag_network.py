@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.neighbours import ties
-from bench.ours import SPACES, timed
+from bench.ours import SPACES, in_even_space, timed
 from bench.zigzag_mapping import finished, tensor_by_tensor_pj, to_zigzag, translated
 from energysim.costs.prices import energy_by_key
 from energysim.hardware.read import DescribedAccelerator, read_accelerator
@@ -94,7 +94,8 @@ def compared(layer: Layer, times: int, described: DescribedAccelerator, theirs: 
         return row | {"refused": "; ".join(wrong), "cause": cause}
     counts = count(layer, facts, mapping)
     priced = sum(energy_by_key(counts, layer, facts, table, mapping).values())
-    return row | {"zigzag_our_pj": priced, "marks_moved": moved}
+    even = in_even_space(layer, facts, mapping)
+    return row | {"zigzag_our_pj": priced, "marks_moved": moved, "zigzag_even": even}
 
 
 def by_their_model(hardware: str, rows: list[dict[str, Any]], layers: Map[str, Layer]) -> None:

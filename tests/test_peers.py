@@ -10,6 +10,7 @@ from bench.accelforge_layers import BETTER, CASES, MISSED, REFERENCES, by_action
 from bench.accelforge_words import forms, from_nodes, inward, outward, specification, to_nodes
 from bench.model_differences import DIFFERENCES, nested
 from bench.neighbours import cheaper_neighbours
+from bench.ours import in_even_space
 from bench.zigzag_mapping import tensor_by_tensor_pj, to_zigzag, translated
 from energysim.hardware.read import DescribedAccelerator, read_accelerator
 from energysim.mapping.counts import count
@@ -164,3 +165,18 @@ def test_a_mapping_in_words_has_its_loops_and_marks_in_order() -> None:
     assert mapping.nest[3:6] == (Storage("buffer", "weight"), Loop("P", 4), Storage("buffer", "input"))
     assert mapping.nest[-2:] == (Storage("register", "weight"), Loop("Q", 4))
     assert Loop("M", 4, "pe.x") in mapping.nest
+
+
+def test_the_even_space_is_told_from_the_rest() -> None:
+    read, found, mappings = legal_mappings("eyeriss_forge")
+    facts = read.accelerator
+    assert all(in_even_space(LAYER, facts, mapping) for mapping in mappings)
+    nest = list(found.mapping.nest)
+    marks = [i for i, x in enumerate(nest) if isinstance(x, Storage) and x.memory == "dram"]
+    # A loop between the marks of one memory; a partial last tile.
+    apart = [*nest[: marks[1]], Loop("M", 2), *nest[marks[1] :]]
+    assert not in_even_space(convolution("l", m=16, c=8, p=4, q=4, r=3, s=3), facts, Mapping(tuple(apart)))
+    assert not in_even_space(convolution("l", m=7, c=8, p=4, q=4, r=3, s=3), facts, found.mapping)
+    # The reference that AccelForge misses has its marks at three depths.
+    layer, shared, _ = described(next(c for c in CASES if (c.layer, c.words) == MISSED))
+    assert not in_even_space(layer, shared, marked(layer, BETTER))

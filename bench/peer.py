@@ -115,11 +115,28 @@ def accelforge(known: dict[str, Row]) -> list[str]:
                 f"{microjoules(by_them.get(space))} | {versus(by_them.get(space), there.get('energy_pj'))}",
             )
             lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", missed_of_accelforge(known)]
     lines += parting(known)
     refused = [f"{case.name}: {'; '.join(known[case.name]['refused'])}" for case in CASES if _refused(known, case)]
     if refused:
         lines += ["", "AccelForge's mapping is not legal in our nouns: " + " / ".join(refused) + "."]
     return [*lines, ""]
+
+
+def missed_of_accelforge(known: dict[str, Row]) -> str:
+    """AccelForge's mappings in our even space, and what our search missed of them."""
+    rows = {case.name: known[case.name] for case in CASES if known.get(case.name, {}).get("accelforge_even")}
+    cheaper = {
+        name: versus(row["ours"]["even"]["energy_pj"], row["accelforge_our_pj"])
+        for name, row in rows.items()
+        if row["accelforge_our_pj"] < row["ours"]["even"]["energy_pj"] * (1 - NEAR)
+    }
+    wrong = sum(row["accelforge_our_pj"] < row["ours"]["even"]["bound_pj"] * (1 - NEAR) for row in rows.values())
+    named = "".join(f" ({name}: {share})" for name, share in cheaper.items())
+    return (
+        f"{len(rows)} of AccelForge's mappings lie in our even space of divisors (the reference layers below included); "
+        f"{len(cheaper)} of them cheaper than ours{named}; {wrong} cost less than our lower bound."
+    )
 
 
 def parting(known: dict[str, Row]) -> list[str]:
@@ -308,9 +325,7 @@ def summary(layers: dict[str, Row], results: dict[str, Row]) -> list[str]:
                 (row["their_pj"].get(space), row["accelforge"]["energy_pj"]) for row in ended if "their_pj" in row
             ]
             by_them = [ours / their - 1 for ours, their in theirs if ours]
-            many = f"{len(rows)} ResNet layers" + (
-                f", {len(rows) - len(ended)} stopped" if len(ended) < len(rows) else ""
-            )
+            many = f"{len(rows)} layers" + (f", {len(rows) - len(ended)} stopped" if len(ended) < len(rows) else "")
             lines.append(
                 f"| AccelForge | {group} | {many} | {sum(row['accelforge']['cpu_s'] for row in ended):.1f} "
                 f"| {space} {sum(row['ours'][space]['cpu_s'] for row in ended):.2f} "

@@ -134,7 +134,7 @@ def missed_of_accelforge(known: dict[str, Row]) -> str:
     wrong = sum(row["accelforge_our_pj"] < row["ours"]["even"]["bound_pj"] * (1 - NEAR) for row in rows.values())
     named = "".join(f" ({name}: {share})" for name, share in cheaper.items())
     return (
-        f"{len(rows)} of AccelForge's mappings lie in our even space of divisors (the reference layers below included); "
+        f"{len(rows)} of AccelForge's mappings lie in our even space of divisors (reference layers included); "
         f"{len(cheaper)} of them cheaper than ours{named}; {wrong} cost less than our lower bound."
     )
 

@@ -59,7 +59,7 @@ bench: $(VENV)/dev
 	.peers/accelforge/bin/python -m pip install --quiet --disable-pip-version-check accelforge==1.0.467
 	@touch $@
 
-# What the peers found is kept in reports/; `make peers SEARCH=--search` has them search again, which takes an hour.
+# What the peers found is kept in reports/; SEARCH=--search has them search again (an hour), --missing what they never did.
 peers: $(VENV)/dev .peers/zigzag/ready .peers/accelforge/ready
 	$(BIN)/python -m bench.accelforge_layers $(SEARCH)
 	$(BIN)/python -m bench.zigzag_network $(SEARCH)

@@ -32,10 +32,10 @@ cdef class Costs(Rows):
     cdef double arrivals(self, integer t, integer child, integer level, integer parent, integer apart, integer number)
     @cython.locals(a=integer, u=integer, b=integer, v=integer, g=integer, passing=integer)
     cdef void setting(self, integer w, integer t, integer child, integer level, integer apart) noexcept
-    @cython.locals(pairs=double, done=double, back=double, parent=integer, depth=integer)
-    cdef void ports(self, integer t, integer child, double shared, double alone)
+    @cython.locals(pairs=double, done=double, back=double, parent=integer)
+    cdef void ports(self, integer t, integer child, integer depth, double shared, double alone)
     @cython.locals(words=double)
-    cdef void compute_ports(self, integer t)
+    cdef void compute_ports(self, integer t, integer level)
     @cython.locals(steps=double, most=double, instances=double, reading=double, writing=double, busy=double, g=integer, m=integer)
     cdef double cycles(self, integer level)
     @cython.locals(m=integer)

@@ -50,8 +50,8 @@ class Costs(Rows):
                 total += self.finished(t, level)
             if self.charge[t] == level and level > 0:
                 total += self.boundary(t, self.levels, level)
-            if level == self.levels and self.charge[t] == 0 and self.timed:
-                self.compute_ports(t)
+            if c == self.levels and self.charge[t] == 0 and self.timed:
+                self.compute_ports(t, level)
         return total
 
     def visits(self, t: int, level: int, done: int) -> float:
@@ -156,7 +156,7 @@ class Costs(Rows):
             apart = following
         total += self.into[t, child] * alone
         if self.timed:
-            self.ports(t, child, shared, alone)
+            self.ports(t, child, level, shared, alone)
         return total
 
     def arrivals(self, t: int, child: int, level: int, parent: int, apart: int, number: int) -> float:
@@ -229,12 +229,9 @@ class Costs(Rows):
 
     # ---- time ------------------------------------------------------------------------------------------------
 
-    def ports(self, t: int, child: int, shared: float, alone: float) -> None:
-        """Adds a boundary's words to the cycles of the ports of its two memories."""
+    def ports(self, t: int, child: int, depth: int, shared: float, alone: float) -> None:
+        """Adds a boundary's words to the cycles of the ports of its two memories, as known at level `depth`."""
         parent = self.parent[t, child]
-        depth = child if child < self.levels else self.charge[t]
-        if child == self.levels and self.charge[t] == 0:
-            depth = self.levels
         if not self.is_output[t]:
             self.reads[depth, parent] += shared * self.read_cycles[t, parent]
             if child < self.levels:
@@ -252,10 +249,10 @@ class Costs(Rows):
             self.reads[depth, child] += done * self.final_cycles[t, 0, child]
             self.writes[depth, child] += back * self.write_cycles[t, child]
 
-    def compute_ports(self, t: int) -> None:
-        """The same for compute units that take every word by themselves."""
+    def compute_ports(self, t: int, level: int) -> None:
+        """The same for compute units that take every word by themselves, from a memory that is placed."""
         words = self.volume[self.size - 1]
-        self.ports(t, self.levels, words, words)
+        self.ports(t, self.levels, level, words, words)
 
     def cycles(self, level: int) -> float:
         """The least cycles of a mapping placed to `level`: of the compute units and of what is known of each port."""

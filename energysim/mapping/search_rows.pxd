@@ -7,7 +7,7 @@ cdef double INFINITE
 cdef integer PLAIN, SLIDES, FIELDS, MANY
 
 cdef class Rows(State):
-    cdef double[::1] part_full, part_stay
+    cdef double[::1] part_full, part_stay, fill_full, fill_stay
     cdef double[:, ::1] part_slide, fresh_shared, fresh_alone
     cdef integer[::1] done
     cdef integer late_array

@@ -27,6 +27,8 @@ class Rows(State):
         """Scratch space and the windows' table."""
         self.part_full = np.zeros(self.tensors)
         self.part_stay = np.zeros(self.tensors)
+        self.fill_full = np.zeros(self.tensors)
+        self.fill_stay = np.zeros(self.tensors)
         self.part_slide = np.zeros((self.tensors, self.dims))
         self.fresh_shared = np.zeros((self.dims, 2))
         self.fresh_alone = np.zeros((self.dims, 2))
@@ -390,6 +392,8 @@ class Rows(State):
         if handed_on:
             outer = 0.0
         self.part_full[t] = (outer + inner) * visits + once
+        self.fill_full[t] = alone * visits
+        self.fill_stay[t] = self.elements[t] if self.rank_start[t + 1] > self.rank_start[t] else alone * visits / run
         stay = INFINITE if not moved else visits / run * (outer + inner)
         for w in range(self.rank_start[t], self.rank_start[t + 1]):
             for side in range(2):

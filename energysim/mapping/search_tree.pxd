@@ -30,6 +30,8 @@ cdef class Tree(Costs):
     cdef void collect_whole(self, integer level, integer whole, double cost, integer alike)
     @cython.locals(total=double, run=double, steps=double, least=double, cost=double, outer=integer, d=integer, step=integer, number=integer, i=integer, j=integer, t=integer, c=integer)
     cdef double near(self, integer level, integer tile, integer space, integer whole)
+    @cython.locals(reading=double, writing=double, instances=double, points=double, read=double, write=double, pairs=double, moved=double, most=double, c=integer, t=integer)
+    cdef double busy(self, integer level, integer space, integer d)
     @cython.locals(run=double, number=integer, t=integer, i=integer)
     cdef void look_outward(self, integer level) noexcept
     @cython.locals(fixed=double, inside=double, now=double, key=double, cycles=double, mask=integer, d=integer, which=integer)

@@ -59,7 +59,8 @@ class Tree(Costs):
 
     def cap(self, cycles: float) -> None:
         """Mappings of more cycles are not looked for; set before `start`."""
-        self.cap_cycles = cycles
+        # sums of ports' fractions round either way
+        self.cap_cycles = cycles * (1.0 + 1e-9)
         self.timed = 1 if self.idle_pj > 0.0 or cycles < INFINITE else 0
 
     def search(self, most_nodes: int, until: float, any_will_do: int) -> None:
@@ -217,10 +218,46 @@ class Tree(Costs):
         least = INFINITE
         for d in range(self.dims):
             if self.ratio[d, self.tile[level - 1, d], self.now_whole[d]] > 1:
+                if self.cap_cycles < INFINITE and self.busy(level, space, d) > self.cap_cycles:
+                    continue
                 cost = self.case(level, d)
                 if cost < least:
                     least = cost
         return total + least
+
+    def busy(self, level: int, space: int, d: int) -> float:
+        """Least cycles of the ports of a row's memory when the innermost loop outside is over a dim."""
+        reading = writing = 0.0
+        instances = self.volume[space]
+        for c in range(1, level):
+            instances *= self.volume[self.flat_space[c]]
+        points = self.volume[self.size - 1]
+        for t in range(self.tensors):
+            read, write = self.read_cycles[t, level], self.write_cycles[t, level]
+            pairs = 0.0
+            if self.is_output[t]:
+                pairs = self.elements[t] * self.volume[space] / self.plain[t, space]
+                for c in range(1, level):
+                    pairs *= self.volume[self.flat_space[c]] / self.plain[t, self.flat_space[c]]
+                if self.final_cycles[t, 0, level] < read:
+                    read = self.final_cycles[t, 0, level]
+                if self.final_cycles[t, 1, level] < write:
+                    write = self.final_cycles[t, 1, level]
+            if self.child[t, level] == self.levels and self.charge[t] == 0:
+                reading += (points - pairs) * self.read_cycles[t, level] if points > pairs else 0.0
+                writing += points * write if self.is_output[t] else 0.0
+            if self.parent[t, level] >= 0:
+                moved = self.fill_full[t] if self.touches[t, d] == PLAIN else self.elements[t]
+                if self.touches[t, d] == 0:
+                    moved = self.fill_stay[t]
+                if self.is_output[t]:
+                    reading += moved * read
+                else:
+                    writing += moved * write
+        most = reading + writing
+        if not self.shared_port[level]:
+            most = reading if reading > writing else writing
+        return most / instances
 
     def look_outward(self, level: int) -> None:
         """Before rows of a level are chosen: the innermost loop outside, and for how long it and others leave tensors."""
@@ -317,6 +354,7 @@ class Tree(Costs):
         cycles = INFINITE
         if self.timed:
             cycles = self.cycles(level)
+            cycles *= 1.0 - 1e-11
             whole = int(cycles)
             if whole < cycles:
                 whole += 1

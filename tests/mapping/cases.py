@@ -101,13 +101,11 @@ def with_bandwidths(random: Random, accelerator: Accelerator) -> Accelerator:
     for level in accelerator.levels:
         if isinstance(level, Memory):
             rates = [random.choice([None, None, 8.0, 16.0, 24.0, 64.0]) for _ in range(2)]
-            level = replace(
-                level,
-                read_bits_per_cycle=rates[0],
-                write_bits_per_cycle=rates[1],
-                shared_port=random.random() < 0.5,
-            )
-        levels.append(level)
+            shared = random.random() < 0.5
+            ports = replace(level, read_bits_per_cycle=rates[0], write_bits_per_cycle=rates[1], shared_port=shared)
+            levels.append(ports)
+        else:
+            levels.append(level)
     return replace(accelerator, levels=tuple(levels))
 
 
@@ -122,7 +120,7 @@ def with_one_more_array(random: Random, accelerator: Accelerator) -> Accelerator
 
 
 def random_case(seed: int, points: int = 60) -> tuple[Layer, Accelerator, EnergyTable]:
-    """A tiny layer of any width on two or three memories with ports, arrays that may follow each other, prices by role."""
+    """A tiny layer of any width on two or three memories with ports, perhaps arrays in a row, and prices by role."""
     random = Random(seed)
     memories = random.choice([2, 2, 2, 3])
     layer = with_widths(random, random_layer(random, points if memories == 2 else points // 3))
@@ -141,3 +139,11 @@ def random_case(seed: int, points: int = 60) -> tuple[Layer, Accelerator, Energy
             key = (memory.name, random.choice(["read", "write"]), random.choice(sorted(EVERY)))
             prices[key] = Price(float(random.randint(0, 30)), "test", "table", 16)
     return layer, accelerator, replace(table, prices=prices, idle_power_w=random.choice([0.0, 0.0, 0.01, 0.3]))
+
+
+def random_product(seed: int) -> tuple[Layer, Accelerator, EnergyTable]:
+    """A matrix product on two memories, where the orders of loops matter most."""
+    random = Random(seed)
+    m, c, p = (random.choice([2, 3, 4]) for _ in range(3))
+    accelerator = random_accelerator(random, 2)
+    return convolution("product", m=m, c=c, p=p, q=1), accelerator, random_prices(random, accelerator)

@@ -277,7 +277,6 @@ def test_a_search_that_forgets_memories_without_loops_is_noticed(monkeypatch: py
             brute.finds_the_best(seed)
 
 
-
 def test_a_mirror_that_constraints_break_is_no_mirror() -> None:
     layer = convolution("square", m=2, c=2, p=4, q=4)
 

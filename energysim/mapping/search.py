@@ -130,7 +130,7 @@ class _Found:
 
 
 class _Search:
-    """One layer on one accelerator: the problems of all bypass choices, searched under one cap on latency or several."""
+    """One layer on one accelerator: the problems of all bypass choices, searched under caps on latency."""
 
     def __init__(
         self,
@@ -160,7 +160,7 @@ class _Search:
                 self.tables.append(Tables(problem))
 
     def least(self, cap_cycles: float, *, any_will_do: bool = False) -> _Found | None:
-        """The mapping of least energy (or just any) of at most so many cycles; None when none is there, or was found."""
+        """The mapping of least energy (or just any) of at most so many cycles; None when none was found."""
         trees = []
         for tables in self.tables:
             trees.append((*self._started(tables, cap_cycles), tables))

@@ -30,13 +30,18 @@ $(VENV)/report: $(VENV)/dev
 	$(PIP) --editable ".[report]"
 	@touch $@
 
+# The compiled inner loops of the search, again after an edit (the installation has made them once).
+$(VENV)/kernels: $(VENV)/dev hatch_build.py $(wildcard energysim/mapping/search_*.py energysim/mapping/search_*.pxd)
+	$(BIN)/python hatch_build.py > /dev/null
+	@touch $@
+
 demo: $(VENV)/weights
 	$(BIN)/energysim estimate models.efficientnet_lite0:pretrained --on eyeriss --bits 8
 
-test: $(VENV)/dev
+test: $(VENV)/kernels
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-nightly: $(VENV)/dev
+nightly: $(VENV)/kernels
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest --numprocesses auto --dist worksteal tests
 
 lint: $(VENV)/dev
@@ -45,7 +50,7 @@ lint: $(VENV)/dev
 	$(BIN)/mypy
 
 # The whole of it: `make bench ARGS=--full`; without it peers search a few layers only, where they are installed.
-bench: $(VENV)/dev
+bench: $(VENV)/kernels
 	$(BIN)/python -m bench $(ARGS)
 
 # Peers live in their own environments; nothing of ours depends on them. AccelForge needs Python 3.12.
@@ -60,7 +65,7 @@ bench: $(VENV)/dev
 	@touch $@
 
 # What the peers found is kept in reports/; SEARCH=--search has them search again (an hour), --missing what they never did.
-peers: $(VENV)/dev .peers/zigzag/ready .peers/accelforge/ready
+peers: $(VENV)/kernels .peers/zigzag/ready .peers/accelforge/ready
 	$(BIN)/python -m bench.accelforge_layers $(SEARCH)
 	$(BIN)/python -m bench.zigzag_network $(SEARCH)
 	$(BIN)/python -m bench.model_differences
@@ -70,7 +75,7 @@ peers: $(VENV)/dev .peers/zigzag/ready .peers/accelforge/ready
 models: $(VENV)/dev
 	$(BIN)/python models/export.py
 
-reports: $(VENV)/report
+reports: $(VENV)/kernels $(VENV)/report
 	$(BIN)/python -m reports.eyeriss
 	$(BIN)/python -m reports.search_growth
 

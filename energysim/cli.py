@@ -90,6 +90,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--format", choices=("nest", "yaml", "timeloop"), help="nest (default), yaml or timeloop")
     command.add_argument("-o", dest="output", metavar="FILE", help="write the mapping there")
     command.add_argument("--mapping", metavar="FILE", help="price this mapping (as --format yaml writes them)")
+    says = "print every mapping that no other beats in both energy and latency"
+    command.add_argument("--front", action="store_true", help=says)
 
     command = _command(
         commands,
@@ -162,6 +164,8 @@ def _add_work(command: argparse.ArgumentParser, *more: str) -> None:
     says = "a restriction of the mappings searched: row_stationary, ... (default unconstrained)"
     command.add_argument("--dataflow", default="unconstrained", metavar="NAME", help=says)
     command.add_argument("--constraints", metavar="FILE", help="a YAML file of restrictions by memory and array")
+    says = "what mappings are chosen by: energy (default), latency, or edp, their product"
+    command.add_argument("--objective", default="energy", metavar="NAME", help=says)
     says = "seconds for all searches together; what is not proven by then is shown with its gap (default: no limit)"
     command.add_argument("--time-budget", type=float, metavar="SECONDS", help=says)
     says = "BatchNorm as layers of its own, not folded (package.module:function only)"
@@ -227,6 +231,7 @@ def _asked(options: argparse.Namespace) -> dict[str, Any]:
         "constraints": read_constraints(options.constraints) if options.constraints else (),
         "batch": options.batch,
         "bits": options.bits,
+        "objective": options.objective,
         "time_budget_s": options.time_budget,
         "cache": _cache(options),
     }
@@ -235,8 +240,9 @@ def _asked(options: argparse.Namespace) -> dict[str, Any]:
 def _said(options: argparse.Namespace) -> tuple[str, str]:
     """How the model, and what it runs on, were given: ready to be typed again."""
     given = {"--on": options.on, "--batch": options.batch, "--bits": options.bits, "--dataflow": options.dataflow}
-    given["--constraints"] = options.constraints
+    given |= {"--constraints": options.constraints, "--objective": options.objective}
     usual = {"--batch": 1, "--bits": None, "--dataflow": "unconstrained", "--constraints": None}
+    usual["--objective"] = "energy"
     rest = [f"{key} {shlex.quote(str(value))}" for key, value in given.items() if usual.get(key, key) != value]
     rest += ["--keep-batchnorm"] * options.keep_batchnorm + ["--keep-activations"] * options.keep_activations
     return shlex.quote(options.model), " ".join(rest)
@@ -254,7 +260,7 @@ def explain_command(options: argparse.Namespace) -> None:
     asked = _asked(options)
     layer, row, entries = explain(model, options.layer, accelerator, **asked)
     facts, table = accelerator.accelerator, accelerator.table
-    show(explanation(layer, facts, table, row, entries, asked["constraints"]), sys.stdout)
+    show(explanation(layer, facts, table, row, entries, asked["constraints"], options.objective), sys.stdout)
 
 
 def map_command(options: argparse.Namespace) -> None:
@@ -265,7 +271,7 @@ def map_command(options: argparse.Namespace) -> None:
     from energysim.hardware.read import read_accelerator
     from energysim.mapping.dataflows import dataflow
     from energysim.mapping.mapping_yaml import read_mapping
-    from energysim.report.mapped import mapping_parts, mapping_text, own_estimate
+    from energysim.report.mapped import front_parts, mapping_parts, mapping_text, own_estimate
     from energysim.report.show import plain, show
     from energysim.report.text import clean
     from energysim.report.write import check_writable, spare_inputs, write_together
@@ -275,13 +281,18 @@ def map_command(options: argparse.Namespace) -> None:
     described = read_accelerator(options.on)
     accelerator = described.accelerator
     asked = _asked(options)
+    if options.front:
+        if options.mapping or options.format or options.output:
+            raise InputError("--front prints a table; it goes with none of --mapping, --format, -o")
+        show(front_parts(_read(options), options.layer, described, asked), sys.stdout)
+        return
     layer, found = search_layer(_read(options), options.layer, described, **asked)
     own = read_mapping(options.mapping, layer, accelerator) if options.mapping else None
     best, _ = estimate_layer(layer, described, found)
     row = own_estimate(layer, described, found, own) if own else best
     form = options.format or "nest"
     constraints = dataflow(options.dataflow, asked["constraints"])
-    parts = mapping_parts(layer, accelerator, row, best if own else None, constraints)
+    parts = mapping_parts(layer, accelerator, row, best if own else None, constraints, options.objective)
     text = plain(parts) if form == "nest" else mapping_text(layer, accelerator, row, form)
     if options.output:
         files = {Path(options.output): text}

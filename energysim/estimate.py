@@ -119,6 +119,7 @@ def explain(
     constraints: Sequence[Restriction] = (),
     batch: int = 1,
     bits: int | str | Path | None = None,
+    objective: str = "energy",
     time_budget_s: float | None = None,
     cache: SearchCache | None = None,
 ) -> tuple[Layer, LayerEstimate, tuple[Entry, ...]]:
@@ -131,6 +132,7 @@ def explain(
         constraints=constraints,
         batch=batch,
         bits=bits,
+        objective=objective,
         time_budget_s=time_budget_s,
         cache=cache,
     )
@@ -146,24 +148,31 @@ def search_layer(
     constraints: Sequence[Restriction] = (),
     batch: int = 1,
     bits: int | str | Path | None = None,
+    objective: str = "energy",
     time_budget_s: float | None = None,
     cache: SearchCache | None = None,
 ) -> tuple[Layer, SearchResult]:
     """The layer of a model with this name and the best mapping found for it; raises UnknownNameError for its name."""
-    graph = read_model(model, batch=batch, bits=bits)
-    layers = {each.name: each for each in graph.layers}
-    if layer not in layers:
-        raise unknown(f"layer of {graph.name}", layer, layers)
+    work = named_layer(read_model(model, batch=batch, bits=bits), layer)
     described = accelerator.accelerator, accelerator.table
     (found,) = find_mappings(
-        [layers[layer]],
+        [work],
         *described,
         dataflow=dataflow,
         constraints=constraints,
+        objective=objective,
         time_budget_s=time_budget_s,
         cache=cache,
     )
-    return layers[layer], found
+    return work, found
+
+
+def named_layer(graph: LayerGraph, layer: str) -> Layer:
+    """The layer of a graph with this name; raises UnknownNameError."""
+    layers = {each.name: each for each in graph.layers}
+    if layer not in layers:
+        raise unknown(f"layer of {graph.name}", layer, layers)
+    return layers[layer]
 
 
 def estimate_layer(
@@ -201,10 +210,11 @@ def estimate_layer(
         counts=counts_by_component(entries),
         mapping=found.mapping,
     )
-    # The search prices static energy at the pace of the compute units, and adds in another order.
+    # the search adds in another order; the fastest mapping may be proven and still not be that of the least energy
     bound = max(found.lower_bound_pj, least_energy_pj(layer, facts, table))
-    proven = bound >= row.energy_pj * (1.0 - ROUNDING)
-    return replace(row, optimal=proven, lower_bound_pj=row.energy_pj if proven else _stable(bound)), entries
+    least = bound >= row.energy_pj * (1.0 - ROUNDING)
+    bound = row.energy_pj if least else _stable(bound)
+    return replace(row, optimal=least or found.optimal, lower_bound_pj=bound), entries
 
 
 def _stable(bound_pj: float) -> float:

@@ -130,7 +130,7 @@ class _Found:
 
 
 class _Search:
-    """One layer on one accelerator: the problems of all bypass choices, searched under one cap on latency after the other."""
+    """One layer on one accelerator: the problems of all bypass choices, searched under caps on latency."""
 
     def __init__(
         self,
@@ -160,7 +160,7 @@ class _Search:
                 self.tables.append(Tables(problem))
 
     def least(self, cap_cycles: float, *, any_will_do: bool = False) -> _Found | None:
-        """The mapping of least energy (or just any) of at most so many cycles; None when there is, or was found, none."""
+        """The mapping of least energy (or just any) of at most so many cycles; None when none was found."""
         trees = []
         for tables in self.tables:
             trees.append((*self._started(tables, cap_cycles), tables))
@@ -217,7 +217,7 @@ class _Search:
             found = faster
 
     def least_cycles(self, high: int) -> int:
-        """The fewest cycles of any mapping, by halving the range from what every mapping takes to `high`, a known one's."""
+        """The fewest cycles of any mapping, by halving: from what every mapping takes to `high`, a known one's."""
         accelerator, layer = self.accelerator, self.layer
         low = ceil((layer.macs + layer.ops) / accelerator.instances(accelerator.compute.name))
         middle = low
@@ -252,7 +252,7 @@ class _Search:
         return self.result(best, slow.open_pj, proven and self.missed_pj == inf)
 
     def result(self, found: _Found, bound_pj: float, optimal: bool) -> SearchResult:
-        """A found mapping as a result, with the least energy of any mapping, and whether it is proven to be the best."""
+        """A found mapping as a result, with the least energy of any mapping, and whether it is proven the best."""
         return SearchResult(
             mapping=found.mapping,
             counts=count(self.layer, self.accelerator, found.mapping),

@@ -187,7 +187,7 @@ class SearchCache:
 
 
 def _parsed(path: Path, key: str, layer: Layer) -> tuple[Mapping, float, int, int, bool]:
-    """Mapping, bound, candidates, nodes and whether it is proven of an entry, every field of its type; raises ValueError on anything else."""
+    """Mapping, bound, candidates, nodes and whether it is proven of an entry; raises ValueError on anything else."""
     if path.stat().st_size > LARGEST_BYTES:
         raise ValueError("it is too large")
     body = json.loads(path.read_text("ascii"))

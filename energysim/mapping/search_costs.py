@@ -268,8 +268,7 @@ class Costs(Rows):
                 instances *= self.volume[self.flat_space[m]]
             reading, writing = self.reads[level, m] / instances, self.writes[level, m] / instances
             busy = reading + writing if self.shared_port[m] else (reading if reading > writing else writing)
-            if busy > most:
-                most = busy
+            most = max(most, busy)
         return most
 
     def clear_ports(self, level: int) -> None:

@@ -24,9 +24,9 @@ cdef class Rows(State):
     cdef void rows(self, integer level)
     @cython.locals(key=double, i=integer, w=integer)
     cdef void gather(self, integer level) noexcept
-    @cython.locals(other=double, d=integer, step=integer, number=integer, block=integer, i=integer, j=integer, base=integer, k=integer)
+    @cython.locals(other=double, d=integer, step=integer, number=integer, block=integer, i=integer, j=integer, base=integer, k=integer, place=integer)
     cdef void lower(self, integer level) noexcept
-    @cython.locals(cost=double, other=double, t=integer, i=integer, d=integer, step=integer, number=integer, block=integer, j=integer, base=integer, k=integer)
+    @cython.locals(cost=double, other=double, t=integer, i=integer, d=integer, step=integer, number=integer, block=integer, j=integer, base=integer, k=integer, place=integer)
     cdef void reach_out(self, integer level) noexcept
     @cython.locals(key=double, before=integer, kept=integer, level=integer, other=integer, ahead=integer, first=integer, last=integer, i=integer)
     cdef integer narrow(self)

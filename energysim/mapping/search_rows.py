@@ -102,23 +102,18 @@ class Rows(State):
                 home = (k * b - b + 1) * step
                 low = (-home - reach) // other
                 high = (-home + reach) // other + 1
-                if low < 1 - more:
-                    low = 1 - more
-                if high > more - 1:
-                    high = more - 1
+                low = max(low, 1 - more)
+                high = min(high, more - 1)
                 for j in range(low, high + 1):
                     kept = windows.kept(home + j * other)
-                    if kept > most:
-                        most = kept
+                    most = max(most, kept)
             share = most / whole
             fresh = (1.0 - slid) + (slid - share) / b
-            if fresh < least:
-                least = fresh
-            if share < end:
-                end = share
+            least = min(least, fresh)
+            end = min(end, share)
         self.window[place], self.window[place + 1] = least, end
 
-    def most_kept(self, step: int, whole: int) -> float:
+    def most_kept(self, step: int, whole: float) -> float:
         """The largest share kept at any multiple of a step (tiles without gaps keep most at the step itself)."""
         windows = self.windows
         most = windows.kept(step)
@@ -129,8 +124,7 @@ class Rows(State):
             shift = 2 * step
             while shift < reach:
                 kept = windows.kept(shift)
-                if kept > most:
-                    most = kept
+                most = max(most, kept)
                 shift += step
         share = 1.0 * most
         return share / whole
@@ -173,18 +167,17 @@ class Rows(State):
                         for base in range(0, self.size, block):
                             for k in range(step):
                                 other = self.inside[level, base + j * step + k]
-                                if other < self.inside[level, base + i * step + k]:
-                                    self.inside[level, base + i * step + k] = other
+                                place = base + i * step + k
+                                self.inside[level, place] = min(self.inside[level, place], other)
 
     def reach_out(self, level: int) -> None:
-        """`outside` of the next level inward: the least of all rows whose tile is a multiple, and of what is outside."""
+        """`outside` of the next level inward: the least over rows whose tile is a multiple, with what is outside."""
         for t in range(self.size):
             self.outside[level + 1, t] = INFINITE
         for i in range(self.begin[level], self.end[level]):
             t = self.row_tile[i]
             cost = self.row_own[i] + self.outside[level, self.row_whole[i]]
-            if cost < self.outside[level + 1, t]:
-                self.outside[level + 1, t] = cost
+            self.outside[level + 1, t] = min(self.outside[level + 1, t], cost)
         for d in range(self.dims):
             if self.untiled[level, d]:
                 continue
@@ -196,8 +189,8 @@ class Rows(State):
                         for base in range(0, self.size, block):
                             for k in range(step):
                                 other = self.outside[level + 1, base + j * step + k]
-                                if other < self.outside[level + 1, base + i * step + k]:
-                                    self.outside[level + 1, base + i * step + k] = other
+                                place = base + i * step + k
+                                self.outside[level + 1, place] = min(self.outside[level + 1, place], other)
 
     def narrow(self) -> int:
         """Drops every row that cannot be in a mapping below the limit; how many are left."""
@@ -323,8 +316,7 @@ class Rows(State):
         for d in range(self.dims):
             if self.now_whole[d] + 1 < self.count[d]:
                 cost = self.case(level, d)
-                if cost < least:
-                    least = cost
+                least = min(least, cost)
         if whole == last:
             least = self.case(level, -1)
         return total + least
@@ -383,8 +375,7 @@ class Rows(State):
                 handed_on = 1
         if most > 1.0:
             left = self.volume[last] / self.plain[t, last] / (self.volume[whole] / self.plain[t, whole])
-            if left < most:
-                most = left
+            most = min(most, left)
         inner_price = self.into[t, level] + self.cross[t, level, level]
         outer = outer_price * shared / most
         inner = inner_price * alone
@@ -406,8 +397,7 @@ class Rows(State):
                     slow = outer * (visits / run * self.fresh_shared[d, 0] + self.fresh_shared[d, 1]) + inner * (
                         visits / run * self.fresh_alone[d, 0] + self.fresh_alone[d, 1]
                     )
-                    if slow < stay:
-                        stay = slow
+                    stay = min(stay, slow)
         if stay == INFINITE:
             stay = visits / run * (outer + inner)
         self.part_stay[t] = once + stay
@@ -440,8 +430,7 @@ class Rows(State):
                     handed_on = 1
             if most > 1.0:
                 left = self.volume[last] / self.plain[t, last] / (self.volume[whole] / self.plain[t, whole])
-                if left < most:
-                    most = left
+                most = min(most, left)
             steps = self.volume[last] / self.volume[space]
             if handed_on:
                 total += price * self.elements[t]

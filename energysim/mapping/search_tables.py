@@ -197,8 +197,8 @@ class Tables:
                     pairs[level, d, :many] &= table[:, None]
                 for n, g in enumerate(arrays):
                     axes = tuple(k for k in range(1, table.ndim) if k != n + 1)
-                    both = table.any(axis=axes)
-                    pairs[g, d, :many, :many] &= both if g == level else both.any(axis=0)[None, :]
+                    both = np.asarray(table.any(axis=axes))
+                    pairs[g, d, :many, :many] &= both if g == level else np.asarray(both.any(axis=0))[None, :]
         fan = np.ones(levels + 1)
         shares = np.zeros((len(tensors), levels + 1), dtype=np.uint8)
         passes = np.zeros((len(tensors), levels + 1), dtype=np.uint8)

@@ -134,8 +134,7 @@ class Tree(Costs):
 
     def leave_open(self, key: float) -> None:
         """A bound of something unseen."""
-        if key < self.open_pj:
-            self.open_pj = key
+        self.open_pj = min(self.open_pj, key)
 
     def collect_rows(self, level: int, cost: float, alike: int) -> None:
         """Puts every row on the heap whose whole divides the tile outside and whose bound is below the limit."""
@@ -178,12 +177,17 @@ class Tree(Costs):
             inside = cost + self.inside[level, tile]
             if inside + self.row_own[row] >= self.limit_pj:
                 continue
-            if alike and self.symmetric and not self.sparing:
-                if self.mirror[tile] < tile or (self.mirror[tile] == tile and self.mirror[space] < space):
-                    continue
+            if alike and self.symmetric and not self.sparing and self.later(tile, space):
+                continue
             key = inside + self.near(level, tile, space, whole)
             if key < self.limit_pj:
                 self.push(key, 0.0, row, 0)
+
+    def later(self, tile: int, space: int) -> int:
+        """Whether a row's mirror image comes before it."""
+        if self.mirror[tile] == tile:
+            return 1 if self.mirror[space] < space else 0
+        return 1 if self.mirror[tile] < tile else 0
 
     def near(self, level: int, tile: int, space: int, whole: int) -> float:
         """`own` of a row once the tile and the loops outside are known: what stays, stays for their runs at most."""
@@ -221,8 +225,7 @@ class Tree(Costs):
                 if self.cap_cycles < INFINITE and self.busy(level, space, d) > self.cap_cycles:
                     continue
                 cost = self.case(level, d)
-                if cost < least:
-                    least = cost
+                least = min(least, cost)
         return total + least
 
     def busy(self, level: int, space: int, d: int) -> float:
@@ -239,10 +242,8 @@ class Tree(Costs):
                 pairs = self.elements[t] * self.volume[space] / self.plain[t, space]
                 for c in range(1, level):
                     pairs *= self.volume[self.flat_space[c]] / self.plain[t, self.flat_space[c]]
-                if self.final_cycles[t, 0, level] < read:
-                    read = self.final_cycles[t, 0, level]
-                if self.final_cycles[t, 1, level] < write:
-                    write = self.final_cycles[t, 1, level]
+                read = min(read, self.final_cycles[t, 0, level])
+                write = min(write, self.final_cycles[t, 1, level])
             if self.child[t, level] == self.levels and self.charge[t] == 0:
                 reading += (points - pairs) * self.read_cycles[t, level] if points > pairs else 0.0
                 writing += points * write if self.is_output[t] else 0.0
@@ -260,7 +261,7 @@ class Tree(Costs):
         return most / instances
 
     def look_outward(self, level: int) -> None:
-        """Before rows of a level are chosen: the innermost loop outside, and for how long it and others leave tensors."""
+        """Before rows of a level are chosen: the innermost loop outside, and how long it and others leave tensors."""
         number = self.loops(level - 1)
         self.innermost[level] = self.loop_dim[number - 1] if number > 0 else -1
         for t in range(self.tensors):
@@ -354,7 +355,7 @@ class Tree(Costs):
         cycles = INFINITE
         if self.timed:
             cycles = self.cycles(level)
-            cycles *= 1.0 - 1e-11
+            cycles *= 1.0 - 1e-12
             whole = int(cycles)
             if whole < cycles:
                 whole += 1

@@ -12,7 +12,7 @@ from energysim.mapping.headroom import axis_uses, rooms
 from energysim.mapping.nest import Loop, Mapping, Storage
 from energysim.mapping.search_rivals import rivals
 from energysim.report.tables import new_table
-from energysim.report.text import SPACE, clean, joules, percent, si
+from energysim.report.text import BETTER, SPACE, clean, joules, percent, si
 from energysim.workload.layer import Layer
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def explanation(
     row: LayerEstimate,
     entries: Sequence[Entry],
     constraints: Sequence[Restriction] = (),
+    objective: str = "energy",
 ) -> "Iterator[RenderableType]":
     """The layer, its nest, its ledger with sources, what limits it, its time: everything its energy is made of."""
     from rich.text import Text
@@ -55,7 +56,7 @@ def explanation(
         yield Text(line)
     yield Text()
     yield Text("Time: the slowest sets the pace", style="bold")
-    for line in time_lines(row, accelerator, table):
+    for line in time_lines(row, accelerator, table, objective):
         yield Text(line)
 
 
@@ -132,7 +133,9 @@ def rival_lines(layer: Layer, accelerator: Accelerator, table: EnergyTable, mapp
     return lines
 
 
-def time_lines(row: LayerEstimate, accelerator: Accelerator, table: EnergyTable) -> list[str]:
+def time_lines(
+    row: LayerEstimate, accelerator: Accelerator, table: EnergyTable, objective: str = "energy"
+) -> list[str]:
     """Cycles of every component, the latency, and the energy that idle power takes meanwhile."""
     longest = max(len(clean(name)) for name in row.cycles_by_component)
     lines = [
@@ -151,7 +154,9 @@ def time_lines(row: LayerEstimate, accelerator: Accelerator, table: EnergyTable)
         lines.append(
             f"  idle power {si(table.idle_power_w, 'W')} x {si(row.latency_s, 's')} = {joules(row.static_energy_pj)}"
         )
-    proof = "proven to be the least" if row.optimal else f"the least is {joules(row.lower_bound_pj)} or more"
+    proof = f"proven that none {BETTER[objective]}"
+    if not row.optimal:
+        proof = f"not proven that none {BETTER[objective]}: the least energy is {joules(row.lower_bound_pj)} or more"
     lines.append(f"  mapping: {joules(row.energy_pj)}; among {SPACE} within dataflow and constraints, {proof}")
     return lines
 

@@ -40,7 +40,7 @@ ROUNDING = 1e-9
 class Limits:
     """How much work one search may do before it gives up on proving its result: rows priced exactly."""
 
-    nodes: int = 200_000
+    nodes: int = 50_000
 
 
 @dataclass(frozen=True, slots=True)

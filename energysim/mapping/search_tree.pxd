@@ -8,9 +8,7 @@ cdef integer PLAIN, WATCHED
 
 cdef class Tree(Heaps):
     cdef integer[::1] ahead
-    cdef integer most_nodes, any_will_do
-    cdef integer[:, ::1] beam_row, beam_class, beam_from
-    cdef double[:, ::1] beam_cost
+    cdef integer most_nodes, any_will_do, width
     cdef double[:, ::1] run_on
     cdef integer[::1] innermost
     cdef integer[:, ::1] digit
@@ -19,15 +17,10 @@ cdef class Tree(Heaps):
     cpdef double start(self)
     cpdef void limit(self, double pj) noexcept
     cpdef void cap(self, double cycles) noexcept
-    @cython.locals(wide=integer)
     cpdef void search(self, integer most_nodes, double until, integer any_will_do)
-    @cython.locals(levels=integer, known=integer, level=integer, k=integer, left=integer)
-    cdef void beam(self, integer wide, integer each)
-    @cython.locals(base=integer, middle=integer, rows=integer, seen=integer, row=integer, n=integer)
-    cdef void branch(self, integer level, double cost, integer each, integer k, integer wide)
-    cdef void restore(self, integer level, integer k)
+    cdef integer breadth(self, integer level)
     cdef integer late(self)
-    @cython.locals(key=double, now=double, base=integer, middle=integer, rows=integer, row=integer, children=integer, which=integer)
+    @cython.locals(key=double, now=double, base=integer, middle=integer, rows=integer, seen=integer, row=integer, children=integer, which=integer)
     cdef void expand(self, integer level, double cost, integer alike)
     cdef integer later(self, integer tile, integer space)
     cdef void leave_open(self, double key) noexcept

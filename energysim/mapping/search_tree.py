@@ -55,83 +55,29 @@ class Tree(Heaps):
         self.timed = 1 if self.idle_pj > 0.0 or cycles < INFINITE else 0
 
     def search(self, most_nodes: int, until: float, any_will_do: int) -> None:
-        """A beam over the best row of each whole, one over all rows that are left, then the proof.
+        """A dive along the best row of each whole, one along the best of all rows that are left, then the proof.
 
         `most_nodes` and the `perf_counter` time `until` end the search early, not before something is found unless
         cycles are capped; `any_will_do` ends it with the first mapping. What is then unseen has its bound in `open_pj`.
         """
         self.most_nodes, self.until, self.any_will_do = most_nodes, until, any_will_do
-        wide = 20 * self.levels
-        self.beam(wide, 10)
+        self.width = 20
+        self.expand(1, self.root_pj, 1)
+        self.open_pj = self.root_pj + self.inside[0, self.size - 1]
         if self.stopped == 0 and self.best_pj < INFINITE and perf_counter() >= until:
             self.stopped = 2
-        if self.stopped == 0:
-            self.narrow()
-            self.beam(wide, 10)
-        self.open_pj = self.root_pj + self.inside[0, self.size - 1]
-        if self.stopped == 0:
-            self.narrow()
-            self.open_pj = INFINITE
-            self.expand(1, self.root_pj, 1)
-
-    def beam(self, wide: int, each: int) -> None:
-        """Level by level the `wide` best partial mappings go on, with at most `each` rows: a good mapping soon."""
-        levels = self.levels
-        self.beam_row = np.zeros((levels + 1, wide), dtype=np.int64)
-        self.beam_class = np.zeros((levels + 1, wide), dtype=np.int64)
-        self.beam_from = np.zeros((levels + 1, wide), dtype=np.int64)
-        self.beam_cost = np.full((levels + 1, wide), self.root_pj)
-        known = 1
-        for level in range(1, levels + 1):
-            self.heap_top = 0
-            for k in range(known):
-                if self.late():
-                    break
-                self.restore(level - 1, k)
-                self.branch(level, self.beam_cost[level - 1, k], each, k, wide)
-            left, known = self.heap_top, 0
-            self.make_heap(0, left)
-            while left > 0 and known < wide and self.heap_key[0] < self.limit_pj:
-                self.beam_row[level, known], self.beam_cost[level, known] = self.heap_row[0], self.heap_cost[0]
-                self.beam_class[level, known] = self.heap_class[0] // wide - 1
-                self.beam_from[level, known] = self.heap_class[0] % wide
-                known += 1
-                left = self.pop(0, left)
-        self.heap_top = 0
-        for k in range(known):
+        for width in (50, 0):
             if self.stopped == 0:
-                self.restore(levels - 1, self.beam_from[levels, k])
-                self.descend(levels, self.beam_row[levels, k], -1, self.beam_cost[levels, k], 0)
+                self.narrow()
+                self.width = width
+                self.open_pj = INFINITE
+                self.expand(1, self.root_pj, 1)
+                if width > 0:
+                    self.open_pj = self.root_pj + self.inside[0, self.size - 1]
 
-    def branch(self, level: int, cost: float, each: int, k: int, wide: int) -> None:
-        """Leaves on the heap what the best rows inside partial mapping `k` lead to."""
-        base = self.heap_top
-        self.look_outward(level)
-        self.collect_rows(level, cost, 0)
-        middle = self.heap_top
-        rows, seen = middle - base, 0
-        self.make_heap(base, rows)
-        while rows > 0 and seen < each and self.heap_key[base] < self.limit_pj:
-            row = self.heap_row[base]
-            rows = self.pop(base, rows)
-            seen += 1
-            self.orders(level, cost, row)
-        for n in range(middle, self.heap_top):
-            self.swap(base + n - middle, n)
-            self.heap_class[base + n - middle] = (self.heap_class[base + n - middle] + 1) * wide + k
-        self.heap_top -= middle - base
-
-    def restore(self, level: int, k: int) -> None:
-        """Places partial mapping `k` of a level of the beam."""
-        if level == 0:
-            return
-        self.restore(level - 1, self.beam_from[level, k])
-        self.place(level, self.beam_row[level, k])
-        self.take_order(level, self.beam_class[level, k])
-        if self.timed:
-            self.clear_ports(level)
-            self.settle(level)
-            self.flow(level)
+    def breadth(self, level: int) -> int:
+        """How many rows, and then how many of what they lead to, a dive looks at; deep hierarchies narrow inward."""
+        return max(2, self.width >> (2 * (level - 1))) if self.levels > 3 else self.width
 
     def late(self) -> int:
         """Whether to stop here."""
@@ -151,29 +97,32 @@ class Tree(Heaps):
         self.look_outward(level)
         self.collect_rows(level, cost, alike)
         middle = self.heap_top
-        rows = middle - base
+        rows, seen = middle - base, 0
         self.make_heap(base, rows)
         while rows > 0:
             key = self.heap_key[base]
-            if key >= self.limit_pj:
+            if key >= self.limit_pj or (self.width > 0 and seen >= self.breadth(level)):
                 break
             if self.late():
                 self.leave_open(key)
                 break
             row = self.heap_row[base]
             rows = self.pop(base, rows)
+            seen += 1
             self.orders(level, cost, row)
         children = self.heap_top - middle
         self.make_heap(middle, children)
+        seen = 0
         while children > 0:
             key = self.heap_key[middle]
-            if key >= self.limit_pj:
+            if key >= self.limit_pj or (self.width > 0 and seen >= self.breadth(level)):
                 break
             if self.late():
                 self.leave_open(key)
                 break
             row, which, now = self.heap_row[middle], self.heap_class[middle], self.heap_cost[middle]
             children = self.pop(middle, children)
+            seen += 1
             self.descend(level, row, which, now, alike)
         self.heap_top = base
 
@@ -248,6 +197,7 @@ class Tree(Heaps):
         for d in range(self.dims):
             i, j = self.digits[tile, d], self.digits[space, d]
             self.now_tile[d], self.now_space[d], self.now_whole[d] = i, j, self.product[d, i, j]
+        self.nearby = 1
         for t in range(self.tensors):
             total += self.fixed(t, level, tile, space, whole)
             if level < self.levels and self.parent[t, level] >= 0:
@@ -255,6 +205,7 @@ class Tree(Heaps):
                 if self.volume[outer] / self.volume[whole] == run:
                     run *= self.run_on[level, t]
                 self.bound_boundary(t, level, tile, space, whole, run)
+        self.nearby = 0
         if level == self.idle_gap:
             steps = self.volume[self.size - 1] / self.volume[space]
             for c in range(1, level):

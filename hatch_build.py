@@ -14,6 +14,7 @@ KERNELS = (
     "search_classes",
     "search_heaps",
     "search_tree",
+    "search_climb",
 )
 """Modules of energysim/mapping with a .pxd beside them."""
 

@@ -19,10 +19,10 @@ from energysim.mapping.counts import Counts, count
 from energysim.mapping.dataflows import dataflow as named
 from energysim.mapping.nest import Mapping
 from energysim.mapping.reasons import why_nothing_fits
+from energysim.mapping.search_climb import Climb as Tree
 from energysim.mapping.search_problem import Problem
 from energysim.mapping.search_space import Lattice
 from energysim.mapping.search_tables import Tables
-from energysim.mapping.search_tree import Tree
 from energysim.mapping.tilings import bypasses
 from energysim.workload.layer import DIMS, Layer
 

@@ -183,8 +183,9 @@ class Rows(Shares):
                 break
             for j in range(number):
                 w = self.product[d, i, j]
+                # two axes may take 4 and not 3: a larger factor can go where a smaller one does not
                 if not self.spreads[level, space + j * step]:
-                    break
+                    continue
                 if w >= 0 and self.pairs[level, d, i, j]:
                     self.now_tile[d], self.now_space[d], self.now_whole[d] = i, j, w
                     self.extend_row(level, d + 1, now, space + j * step, whole + w * step)

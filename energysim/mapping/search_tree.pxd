@@ -18,6 +18,9 @@ cdef class Tree(Heaps):
     cpdef void limit(self, double pj) noexcept
     cpdef void cap(self, double cycles) noexcept
     cpdef void search(self, integer most_nodes, double until, integer any_will_do)
+    cdef void climb(self)
+    @cython.locals(cycles=double, level=integer, whole=integer)
+    cdef void complete(self, double now)
     cdef integer breadth(self, integer level)
     cdef integer late(self)
     @cython.locals(key=double, now=double, base=integer, middle=integer, rows=integer, seen=integer, row=integer, children=integer, which=integer)
@@ -42,6 +45,6 @@ cdef class Tree(Heaps):
     cdef double waiting(self, integer level, double cycles)
     @cython.locals(t=integer, waits=integer, k=integer, d=integer)
     cdef integer take_order(self, integer level, integer which)
-    @cython.locals(cycles=double, tile=integer, space=integer, same=integer, whole=integer)
+    @cython.locals(tile=integer, space=integer, same=integer)
     cdef void descend(self, integer level, integer row, integer which, double now, integer alike)
     cdef void keep(self)

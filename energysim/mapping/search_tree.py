@@ -66,14 +66,20 @@ class Tree(Heaps):
         self.open_pj = self.root_pj + self.inside[0, self.size - 1]
         if self.stopped == 0 and self.best_pj < INFINITE and perf_counter() >= until:
             self.stopped = 2
+        self.climb()
         for width in (50, 0):
             if self.stopped == 0:
+                if width == 0:
+                    self.climb()
                 self.narrow()
                 self.width = width
                 self.open_pj = INFINITE
                 self.expand(1, self.root_pj, 1)
                 if width > 0:
                     self.open_pj = self.root_pj + self.inside[0, self.size - 1]
+
+    def climb(self) -> None:
+        """Better neighbours of the mapping in hand (`search_climb`)."""
 
     def breadth(self, level: int) -> int:
         """How many rows, and then how many of what they lead to, a dive looks at; deep hierarchies narrow inward."""
@@ -347,6 +353,11 @@ class Tree(Heaps):
             same = 1 if alike and self.symmetric and self.mirror[tile] == tile and self.mirror[space] == space else 0
             self.expand(level + 1, now, same)
             return
+        self.complete(now)
+
+    def complete(self, now: float) -> None:
+        """A mapping that is placed to the compute unit: the best in hand, if it is better."""
+        level = self.levels
         self.candidates += 1
         cycles = INFINITE
         if self.timed:

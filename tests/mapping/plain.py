@@ -16,6 +16,7 @@ KERNELS = (
     "search_classes",
     "search_heaps",
     "search_tree",
+    "search_climb",
 )
 
 

@@ -7,7 +7,15 @@ from types import ModuleType
 
 import energysim.mapping
 
-KERNELS = ("search_windows", "search_state", "search_rows", "search_costs", "search_tree")
+KERNELS = (
+    "search_windows",
+    "search_state",
+    "search_shares",
+    "search_rows",
+    "search_costs",
+    "search_classes",
+    "search_tree",
+)
 
 
 def plain_modules() -> dict[str, ModuleType]:

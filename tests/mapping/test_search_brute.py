@@ -117,8 +117,8 @@ def test_no_mapping_of_a_dataflow_is_better(flow: str) -> None:
     tighter = 0
     for case in (*(random_case(seed, 60) for seed in range(1000, 1016)), *map(random_product, range(100, 112))):
         costs = check(case, flow, "energy latency edp")
-        tighter += costs is not None and costs.least_energy > find_mapping(*case).energy_pj * (1 + CLOSE)
-    assert tighter > 1
+        tighter += costs is not None and len(costs) < len(all_costs(*case))
+    assert tighter > 8
 
 
 @pytest.mark.parametrize("dim", DIMS)

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from energysim.errors import NothingFitsError
-from energysim.hardware.accelerator import Accelerator, Array, EnergyTable, Memory
+from energysim.hardware.accelerator import Accelerator, Array, Axis, Compute, EnergyTable, Memory, Price
 from energysim.mapping.constraints import Constraints, violations
 from energysim.mapping.counts import count
 from energysim.mapping.dataflows import DATAFLOWS
@@ -16,7 +16,16 @@ from energysim.mapping.nest import problems
 from energysim.mapping.search import SearchResult, find_front, find_mapping
 from energysim.workload.layer import DIMS, Layer, Rank, Tensor, convolution
 from tests.mapping.brute import EVERYTHING, Costs, all_costs
-from tests.mapping.cases import random_accelerator, random_case, random_prices, random_product, with_bandwidths
+from tests.mapping.cases import (
+    EVERY,
+    deep_case,
+    random_accelerator,
+    random_case,
+    random_prices,
+    random_product,
+    wide_case,
+    with_bandwidths,
+)
 
 Case = tuple[Layer, Accelerator, EnergyTable]
 CLOSE = 1e-9
@@ -155,6 +164,31 @@ def test_windows_with_strides_and_dilation(transposed: bool) -> None:
     assert sum(check(strided(seed, transposed=transposed)) is not None for seed in range(40)) > 25
 
 
+def test_deeper_hierarchies() -> None:
+    assert sum(check(deep_case(seed)) is not None for seed in range(30)) > 20
+
+
+def test_dims_of_many_divisors() -> None:
+    for seed in range(24):
+        assert check(wide_case(seed))
+
+
+@pytest.mark.parametrize(("axis", "rows", "steps"), [(2, 12, 3), (4, 80, 5)])
+def test_a_factor_that_only_two_axes_together_take(axis: int, rows: int, steps: int) -> None:
+    # 3 rows go on no axis of 2, and 4 do on both; 5 go on no axis of 4, and 16 do on both
+    levels = (
+        Memory("dram", None, EVERY, 16),
+        Array("pe", (Axis("x", axis), Axis("y", axis))),
+        Memory("spad", 48, EVERY, 16),
+    )
+    keys = [(m, action, "*") for m in ("dram", "spad") for action in ("read", "write")]
+    keys += [("pe", "transfer", "*"), ("mac", "mac", "*")]
+    table = EnergyTable({key: Price(1.0, "test", "table") for key in keys})
+    case = convolution("rows", m=1, c=1, p=rows, q=1), Accelerator("rows", "test", levels, Compute(), 1e9), table
+    assert find_mapping(*case, objective="latency").latency_cycles == steps
+    assert check(case)
+
+
 def test_a_bandwidth_that_is_no_power_of_two_is_not_rounded_away() -> None:
     # 24 bits a cycle: the best mapping takes 10 cycles, which sums of thirds of a cycle overshoot
     costs = check(random_case(10179, 150))
@@ -189,6 +223,7 @@ def test_many_more_cases(part: int) -> None:
     cases = int(os.environ["SEARCH_CASES"])
     for seed in range(100_000 + part, 100_000 + cases, 20):
         check(random_case(seed, 150))
+        check(deep_case(seed) if seed % 2 else wide_case(seed))
         if seed % 200 < 20:
             for flow in DATAFLOWS:
                 check(random_case(seed, 60), flow)

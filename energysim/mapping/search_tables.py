@@ -75,6 +75,13 @@ class Tables:
                     found.append((t, a, u // g, b, v // g, int(passing)))
         return tuple(found)
 
+    @property
+    def unsure(self) -> bool:
+        """Whether an index moves with three dims or more: the search takes these for as many plain ones."""
+        dims = self.problem.lattice.dims
+        ranks = [rank for tensor in self.problem.layer.tensors for rank in tensor.ranks]
+        return any(sum(d in dims for d in rank.dims) > 2 for rank in ranks)
+
     @cached_property
     def filled(self) -> dict[str, Any]:
         """Everything that `State` asks for."""

@@ -13,7 +13,7 @@ from energysim.mapping.constraints import Constraints, violations
 from energysim.mapping.counts import count
 from energysim.mapping.dataflows import DATAFLOWS
 from energysim.mapping.nest import problems
-from energysim.mapping.search import SearchResult, find_front, find_mapping
+from energysim.mapping.search import OBJECTIVES, SearchResult, find_front, find_mapping
 from energysim.workload.layer import DIMS, Layer, Rank, Tensor, convolution
 from tests.mapping.brute import EVERYTHING, Costs, all_costs
 from tests.mapping.cases import (
@@ -211,10 +211,16 @@ def three_dims(seed: int) -> Case:
     return Layer("layer", "volume", dims, tensors), accelerator, random_prices(random, accelerator)
 
 
-@pytest.mark.xfail(strict=True, reason="the search takes such an index for as many plain ones")
-def test_an_index_that_three_dims_move() -> None:
+def test_of_an_index_that_three_dims_move_nothing_is_claimed() -> None:
+    # the search takes such an index for as many plain ones: what it finds is legal, and said to be not proven
     for seed in range(40):
-        check(three_dims(seed))
+        layer, accelerator, table = three_dims(seed)
+        costs = all_costs(layer, accelerator, table)
+        for objective in OBJECTIVES:
+            result = find_mapping(layer, accelerator, table, objective=objective)
+            assert problems(layer, accelerator, result.mapping) == ()
+            assert not result.optimal
+            assert result.lower_bound_pj <= costs.least_energy * (1 + CLOSE) <= result.energy_pj * (1 + 2 * CLOSE)
 
 
 @pytest.mark.skipif("SEARCH_CASES" not in os.environ, reason="a campaign: SEARCH_CASES=5000")

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -187,6 +188,23 @@ def test_a_factor_that_only_two_axes_together_take(axis: int, rows: int, steps: 
     case = convolution("rows", m=1, c=1, p=rows, q=1), Accelerator("rows", "test", levels, Compute(), 1e9), table
     assert find_mapping(*case, objective="latency").latency_cycles == steps
     assert check(case)
+
+
+def test_where_nothing_costs_energy() -> None:
+    for seed in range(6):
+        layer, accelerator, table = random_case(seed, 60)
+        check((layer, accelerator, replace(table.scaled(0.0), idle_power_w=0.0)))
+
+
+def test_zeros_that_gate_operations() -> None:
+    for seed in range(20):
+        layer, accelerator, table = random_case(seed, 48)
+        random = Random(seed)
+        tensors = tuple(replace(t, density=random.choice([1.0, 0.5, 0.1])) for t in layer.tensors)
+        gates = frozenset(role for role in ("input", "weight") if random.random() < 0.6)
+        prices = {**table.prices, ("mac", "gated", "compute"): Price(random.choice([0.0, 0.3]), "test", "table")}
+        case = (replace(layer, tensors=tensors), replace(accelerator, compute=Compute(gates=gates)))
+        check((*case, replace(table, prices=prices)), objectives="energy latency")
 
 
 def test_a_bandwidth_that_is_no_power_of_two_is_not_rounded_away() -> None:

@@ -12,6 +12,7 @@ KERNELS = (
     "search_rows",
     "search_costs",
     "search_classes",
+    "search_heaps",
     "search_tree",
 )
 """Modules of energysim/mapping with a .pxd beside them."""

@@ -9,7 +9,7 @@ from time import perf_counter
 
 import numpy as np
 
-from energysim.mapping.search_classes import Classes
+from energysim.mapping.search_heaps import Heaps
 
 INFINITE = float("inf")
 PLAIN = 1
@@ -21,7 +21,7 @@ WATCHED = 256
 """Nodes between two looks at the clock."""
 
 
-class Tree(Classes):
+class Tree(Heaps):
     """The search itself: `start`, then `limit` where a better mapping is known elsewhere, then `search`."""
 
     def start(self) -> float:
@@ -29,10 +29,7 @@ class Tree(Classes):
         self.prepare()
         self.make_room()
         dims = self.dims
-        self.heap_key, self.heap_cost = np.zeros(1 << 12), np.zeros(1 << 12)
-        self.heap_row = np.zeros(1 << 12, dtype=np.int64)
-        self.heap_class = np.zeros(1 << 12, dtype=np.int64)
-        self.heap_top = 0
+        self.clear_heaps()
         self.run_on = np.ones((self.levels + 2, self.tensors))
         self.innermost = np.full(self.levels + 2, -1, dtype=np.int64)
         self.digit = np.zeros((self.levels + 2, dims), dtype=np.int64)
@@ -58,25 +55,83 @@ class Tree(Classes):
         self.timed = 1 if self.idle_pj > 0.0 or cycles < INFINITE else 0
 
     def search(self, most_nodes: int, until: float, any_will_do: int) -> None:
-        """A dive along the best row of each whole, one along the best of all rows that are left, then the proof.
+        """A beam over the best row of each whole, one over all rows that are left, then the proof.
 
         `most_nodes` and the `perf_counter` time `until` end the search early, not before something is found unless
         cycles are capped; `any_will_do` ends it with the first mapping. What is then unseen has its bound in `open_pj`.
         """
         self.most_nodes, self.until, self.any_will_do = most_nodes, until, any_will_do
-        self.width = 20
-        self.expand(1, self.root_pj, 1)
-        self.open_pj = self.root_pj + self.inside[0, self.size - 1]
+        wide = 20 * self.levels
+        self.beam(wide, 10)
         if self.stopped == 0 and self.best_pj < INFINITE and perf_counter() >= until:
             self.stopped = 2
-        for width in (50, 0):
+        if self.stopped == 0:
+            self.narrow()
+            self.beam(wide, 10)
+        self.open_pj = self.root_pj + self.inside[0, self.size - 1]
+        if self.stopped == 0:
+            self.narrow()
+            self.open_pj = INFINITE
+            self.expand(1, self.root_pj, 1)
+
+    def beam(self, wide: int, each: int) -> None:
+        """Level by level the `wide` best partial mappings go on, with at most `each` rows: a good mapping soon."""
+        levels = self.levels
+        self.beam_row = np.zeros((levels + 1, wide), dtype=np.int64)
+        self.beam_class = np.zeros((levels + 1, wide), dtype=np.int64)
+        self.beam_from = np.zeros((levels + 1, wide), dtype=np.int64)
+        self.beam_cost = np.full((levels + 1, wide), self.root_pj)
+        known = 1
+        for level in range(1, levels + 1):
+            self.heap_top = 0
+            for k in range(known):
+                if self.late():
+                    break
+                self.restore(level - 1, k)
+                self.branch(level, self.beam_cost[level - 1, k], each, k, wide)
+            left, known = self.heap_top, 0
+            self.make_heap(0, left)
+            while left > 0 and known < wide and self.heap_key[0] < self.limit_pj:
+                self.beam_row[level, known], self.beam_cost[level, known] = self.heap_row[0], self.heap_cost[0]
+                self.beam_class[level, known] = self.heap_class[0] // wide - 1
+                self.beam_from[level, known] = self.heap_class[0] % wide
+                known += 1
+                left = self.pop(0, left)
+        self.heap_top = 0
+        for k in range(known):
             if self.stopped == 0:
-                self.narrow()
-                self.width = width
-                self.open_pj = INFINITE
-                self.expand(1, self.root_pj, 1)
-                if width > 0:
-                    self.open_pj = self.root_pj + self.inside[0, self.size - 1]
+                self.restore(levels - 1, self.beam_from[levels, k])
+                self.descend(levels, self.beam_row[levels, k], -1, self.beam_cost[levels, k], 0)
+
+    def branch(self, level: int, cost: float, each: int, k: int, wide: int) -> None:
+        """Leaves on the heap what the best rows inside partial mapping `k` lead to."""
+        base = self.heap_top
+        self.look_outward(level)
+        self.collect_rows(level, cost, 0)
+        middle = self.heap_top
+        rows, seen = middle - base, 0
+        self.make_heap(base, rows)
+        while rows > 0 and seen < each and self.heap_key[base] < self.limit_pj:
+            row = self.heap_row[base]
+            rows = self.pop(base, rows)
+            seen += 1
+            self.orders(level, cost, row)
+        for n in range(middle, self.heap_top):
+            self.swap(base + n - middle, n)
+            self.heap_class[base + n - middle] = (self.heap_class[base + n - middle] + 1) * wide + k
+        self.heap_top -= middle - base
+
+    def restore(self, level: int, k: int) -> None:
+        """Places partial mapping `k` of a level of the beam."""
+        if level == 0:
+            return
+        self.restore(level - 1, self.beam_from[level, k])
+        self.place(level, self.beam_row[level, k])
+        self.take_order(level, self.beam_class[level, k])
+        if self.timed:
+            self.clear_ports(level)
+            self.settle(level)
+            self.flow(level)
 
     def late(self) -> int:
         """Whether to stop here."""
@@ -98,31 +153,27 @@ class Tree(Classes):
         middle = self.heap_top
         rows = middle - base
         self.make_heap(base, rows)
-        seen = 0
         while rows > 0:
             key = self.heap_key[base]
-            if key >= self.limit_pj or (self.width > 0 and seen >= self.width):
+            if key >= self.limit_pj:
                 break
             if self.late():
                 self.leave_open(key)
                 break
             row = self.heap_row[base]
             rows = self.pop(base, rows)
-            seen += 1
             self.orders(level, cost, row)
         children = self.heap_top - middle
         self.make_heap(middle, children)
-        seen = 0
         while children > 0:
             key = self.heap_key[middle]
-            if key >= self.limit_pj or (self.width > 0 and seen >= self.width):
+            if key >= self.limit_pj:
                 break
             if self.late():
                 self.leave_open(key)
                 break
             row, which, now = self.heap_row[middle], self.heap_class[middle], self.heap_cost[middle]
             children = self.pop(middle, children)
-            seen += 1
             self.descend(level, row, which, now, alike)
         self.heap_top = base
 
@@ -368,56 +419,6 @@ class Tree(Classes):
         """Copies the mapping in hand."""
         self.best_tile, self.best_space = np.array(self.tile), np.array(self.space)
         self.best_order = np.array(self.order)
-
-    # ---- heaps, one behind the other -------------------------------------------------------------------------
-
-    def push(self, key: float, cost: float, row: int, which: int) -> None:
-        """One more entry on top."""
-        n = self.heap_top
-        if n == len(self.heap_key):
-            self.heap_key = np.concatenate([self.heap_key, self.heap_key])
-            self.heap_cost = np.concatenate([self.heap_cost, self.heap_cost])
-            self.heap_row = np.concatenate([self.heap_row, self.heap_row])
-            self.heap_class = np.concatenate([self.heap_class, self.heap_class])
-        self.heap_key[n], self.heap_cost[n], self.heap_row[n], self.heap_class[n] = key, cost, row, which
-        self.heap_top = n + 1
-
-    def before(self, a: int, b: int) -> int:
-        """Whether entry a comes before entry b: by key, ties by row and order."""
-        if self.heap_key[a] != self.heap_key[b]:
-            return 1 if self.heap_key[a] < self.heap_key[b] else 0
-        if self.heap_row[a] != self.heap_row[b]:
-            return 1 if self.heap_row[a] < self.heap_row[b] else 0
-        return 1 if self.heap_class[a] < self.heap_class[b] else 0
-
-    def swap(self, a: int, b: int) -> None:
-        """Exchanges two entries."""
-        key, cost, row, which = self.heap_key[a], self.heap_cost[a], self.heap_row[a], self.heap_class[a]
-        self.heap_key[a], self.heap_cost[a] = self.heap_key[b], self.heap_cost[b]
-        self.heap_row[a], self.heap_class[a] = self.heap_row[b], self.heap_class[b]
-        self.heap_key[b], self.heap_cost[b], self.heap_row[b], self.heap_class[b] = key, cost, row, which
-
-    def sink(self, base: int, number: int, i: int) -> None:
-        """Restores the heap below entry i."""
-        while 2 * i + 1 < number:
-            child = 2 * i + 1
-            if child + 1 < number and self.before(base + child + 1, base + child):
-                child += 1
-            if not self.before(base + child, base + i):
-                return
-            self.swap(base + child, base + i)
-            i = child
-
-    def make_heap(self, base: int, number: int) -> None:
-        """Makes a heap of entries in any order."""
-        for i in range(number // 2 - 1, -1, -1):
-            self.sink(base, number, i)
-
-    def pop(self, base: int, number: int) -> int:
-        """Takes the first entry off; how many are left."""
-        self.swap(base, base + number - 1)
-        self.sink(base, number - 1, 0)
-        return number - 1
 
 
 __all__ = ["Tree"]

@@ -14,6 +14,7 @@ KERNELS = (
     "search_rows",
     "search_costs",
     "search_classes",
+    "search_heaps",
     "search_tree",
 )
 

@@ -248,6 +248,8 @@ class _Search:
             proven = proven and found.proven
             if found.energy_pj * found.cycles < best.energy_pj * best.cycles:
                 best = found
+            if best.energy_pj == 0.0:
+                break
             # at no less energy a smaller product needs fewer cycles than this
             cap = min(found.cycles - 1, ceil(best.energy_pj * best.cycles / found.energy_pj) - 1)
             found = self.least(cap) if cap >= fewest else None

@@ -16,6 +16,7 @@ ALLOWED = {
     "packaged": set(),
     "yaml_nodes": {"errors"},
     "yaml_fields": {"errors", "yaml_nodes"},
+    "compressed": {"errors"},
     "workload": {"errors", "yaml_nodes", "yaml_fields", "packaged"},
     "hardware": {"errors", "yaml_nodes", "yaml_fields", "packaged"},
     "mapping": {"errors", "workload", "hardware", "costs", "yaml_nodes", "yaml_fields"},

@@ -16,8 +16,9 @@ import numpy as np
 
 from energysim.compressed.codings import CODINGS, Parts
 from energysim.compressed.container import read_container, shown, write_container
-from energysim.compressed.model import KINDS, Clustered, CompressedModel, Dense, zero_of
+from energysim.compressed.model import TENSOR_KINDS, Clustered, CompressedModel, Dense, block_shape, zero_of
 from energysim.errors import InputError
+from energysim.granularity import parse_granularity
 
 FORMAT = 1
 """Version of the file; a reader refuses what is newer."""
@@ -75,8 +76,8 @@ def _pieces(name: str, tensor: Clustered) -> dict[str, Dense]:
 
 
 def _entry(tensor: Clustered) -> dict[str, Any]:
-    entry = {"kind": tensor.kind, "shape": list(tensor.shape), "granularity": tensor.granularity}
-    return entry | {"coding": tensor.coding, "axes": list(tensor.axes), "scaled": tensor.scale is not None}
+    entry = {"kind": tensor.kind, "shape": list(tensor.shape), "granularity": str(tensor.granularity)}
+    return entry | {"coding": tensor.coding, "axis": tensor.axis, "scaled": tensor.scale is not None}
 
 
 def _hash(header: Mapping[str, Any], stored: Mapping[str, Dense]) -> str:
@@ -151,7 +152,7 @@ def _check_types(header: Mapping[str, Any]) -> None:
 
 def _sizes(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list) or not all(type(i) is int and 0 <= i < 1 << 40 for i in value):
-        raise InputError("its shape and axes must be lists of whole numbers")
+        raise InputError("its shape must be a list of whole numbers")
     return tuple(value)
 
 
@@ -166,28 +167,31 @@ def _take(name: str, left: dict[str, Dense], dtype: str = "") -> Dense:
 
 def _tensor(name: str, entry: Any, left: dict[str, Dense], room: int) -> Dense | Clustered:
     """One tensor of at most `room` elements, from its line in the header and its parts, which leave `left`."""
-    if not isinstance(entry, dict) or entry.get("kind") not in KINDS:
-        raise InputError(f"its kind must be one of {', '.join(KINDS)}")
+    if not isinstance(entry, dict) or entry.get("kind") not in TENSOR_KINDS:
+        raise InputError(f"its kind must be one of {', '.join(TENSOR_KINDS)}")
     if "coding" not in entry:
         return replace(_take(name, left), kind=entry["kind"])
-    coding, shape, axes = entry["coding"], *(_sizes(entry.get(key)) for key in ("shape", "axes"))
+    coding, shape, axis = entry["coding"], _sizes(entry.get("shape")), entry.get("axis")
     if not isinstance(coding, str) or coding not in CODINGS:
         raise InputError(f"unknown coding '{shown(coding)}'; known: {', '.join(CODINGS)}")
     if not isinstance(entry.get("granularity"), str) or not isinstance(entry.get("scaled"), bool):
         raise InputError("its granularity must be a text, 'scaled' true or false")
+    if type(axis) is not int or not 0 <= axis < len(shape) or prod(shape) > room:
+        raise InputError(f"axis {shown(axis)} and shape {shape} of a weight cannot be in a file of this size")
+    granularity = parse_granularity(entry["granularity"])
     codebooks = _take(f"{name}{SEPARATOR}codebooks", left)
-    if codebooks.values.ndim != 3 or 0 in codebooks.shape or prod(shape) > room:
-        raise InputError(f"codebooks of shape {codebooks.shape} for a weight of shape {shown(shape)} cannot be")
+    if codebooks.values.ndim != 3 or 0 in codebooks.shape:
+        raise InputError(f"codebooks of shape {codebooks.shape}; expected (blocks, K, d), none 0")
     parts = {p: _take(f"{name}{SEPARATOR}{p}", left, dtype) for p, dtype in CODINGS[coding].parts.items()}
     if any(part.values.ndim != 1 for part in parts.values()):
         raise InputError("a part of its coding has more than one dimension")
-    blocks, clusters, length = codebooks.shape
-    count = blocks * -(-prod(shape) // blocks // length)
+    blocks, clusters, _ = codebooks.shape
+    count = blocks * granularity.sample_shape(block_shape(shape, blocks, axis))[0]
     zero = zero_of(codebooks.values)
     indices = CODINGS[coding].decode({p: part.values for p, part in parts.items()}, count, clusters, zero)
     scale = _take(f"{name}{SEPARATOR}scale", left, "F32").values if entry["scaled"] else None
-    kind, granularity = entry["kind"], entry["granularity"]
-    return Clustered(codebooks.values, indices, shape, codebooks.dtype, kind, granularity, axes, coding, scale)
+    kind = entry["kind"]
+    return Clustered(codebooks.values, indices, shape, codebooks.dtype, granularity, kind, coding, axis, scale)
 
 
 def read_state(path: str | Path) -> dict[str, Dense]:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from energysim.compressed.bits import width_bits
 from energysim.errors import InputError, unknown
+from energysim.granularity import Granularity
 
 Values = NDArray[Any]
 
@@ -29,7 +29,7 @@ CARRIERS: Mapping[str, str] = MappingProxyType(
 FLOATING = ("F64", "F32", "F16", "BF16")
 """Dtypes of weights that can be clustered."""
 
-KINDS = ("convolution", "linear", "embedding", "bias", "normalisation", "other")
+TENSOR_KINDS = ("convolution", "linear", "embedding", "bias", "normalisation", "other")
 """What a tensor is to its layer: conventions of counting size differ by it."""
 
 LARGEST_CLUSTERS = 1 << 24
@@ -59,23 +59,22 @@ class Dense:
 
 @dataclass(frozen=True, slots=True)
 class Clustered:
-    """A weight whose samples (runs of `length` consecutive elements, after `axes` moved) are rows of a codebook.
+    """A weight whose samples are rows of a codebook.
 
-    `codebooks` is (blocks, K, length) in the carrier of `dtype`; `indices` (samples,) counts block after block, as the
-    moved weight is cut into equal blocks along its first axis. The last sample of a block may stick out of it: what
-    does is dropped. `scale` (F32, one for each slice of the first moved axis) multiplies what the codebook gives.
-    `granularity` and `coding` are words: how the samples were cut, and how the file writes the indices.
+    `codebooks` is (blocks, K, d) in the carrier of `dtype`: the weight is cut into equal blocks along `axis`, each of
+    them into samples by `granularity`. `indices` (samples,) counts block after block. `scale` (F32, one for each slice
+    of `axis`) multiplies what the codebooks give. `coding` names how the file writes the indices.
     """
 
     codebooks: Values
     indices: NDArray[np.uint32]
     shape: tuple[int, ...]
     dtype: str
+    granularity: Granularity
     kind: str = "other"
-    granularity: str = "scalar"
-    axes: tuple[int, ...] = ()
     coding: str = "fixed"
-    scale: NDArray[np.float32] | None = field(default=None)
+    axis: int = 0
+    scale: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         _check_dtype(self.dtype, self.codebooks, "codebooks")
@@ -83,25 +82,33 @@ class Clustered:
         if self.dtype not in FLOATING:
             raise InputError(f"weights of dtype {self.dtype} cannot be clustered; {', '.join(FLOATING)} can")
         if self.codebooks.ndim != 3 or 0 in self.codebooks.shape or self.clusters > LARGEST_CLUSTERS:
-            raise InputError(f"codebooks of shape {self.codebooks.shape}; expected (blocks, K, length), none 0")
-        if sorted(self.axes) != list(range(len(self.axes))) or len(self.axes) not in (0, len(self.shape)):
-            raise InputError(f"axes {self.axes} do not reorder the {len(self.shape)} axes of shape {self.shape}")
-        if min(self.shape, default=1) < 1 or (self.blocks > 1 and self.moved_shape[0] % self.blocks):
-            raise InputError(f"shape {self.shape} cannot be cut into {self.blocks} equal blocks")
-        if self.indices.shape != (self.samples,):
-            raise InputError(f"{self.indices.size} indices; shape {self.shape} has {self.samples} samples")
+            raise InputError(f"codebooks of shape {self.codebooks.shape}; expected (blocks, K, d), none 0")
+        if (
+            min(self.shape, default=0) < 1
+            or not 0 <= self.axis < len(self.shape)
+            or self.shape[self.axis] % self.blocks
+        ):
+            raise InputError(f"shape {self.shape} cannot be cut into {self.blocks} equal blocks along axis {self.axis}")
+        count, length = self.granularity.sample_shape(self.block_shape)
+        if length != self.length or self.indices.shape != (self.blocks * count,):
+            has = f"{self.indices.size} indices of samples of {self.length}"
+            raise InputError(f"{has}; shape {self.shape} has {self.blocks * count} of {length} by {self.granularity}")
         if int(self.indices.max()) >= self.clusters:
             raise InputError(f"index {self.indices.max()} of {self.clusters} centroids")
-        if self.scale is not None:
-            if self.dtype == "BF16" or not self.shape or self.scale.shape != self.moved_shape[:1]:
-                raise InputError(f"scales of shape {self.scale.shape} do not fit a {self.dtype} weight {self.shape}")
-            if self.scale.dtype != np.float32:
-                raise InputError(f"scales are {self.scale.dtype}, not float32")
+        if self.scale is not None and (
+            self.dtype == "BF16" or self.scale.shape != (self.shape[self.axis],) or self.scale.dtype != np.float32
+        ):
+            raise InputError(f"scales of shape {self.scale.shape} do not fit a {self.dtype} weight {self.shape}")
 
     @property
     def blocks(self) -> int:
         """Equal parts of the weight, each with a codebook of its own."""
         return int(self.codebooks.shape[0])
+
+    @property
+    def block_shape(self) -> tuple[int, ...]:
+        """The shape of one block."""
+        return block_shape(self.shape, self.blocks, self.axis)
 
     @property
     def clusters(self) -> int:
@@ -121,17 +128,7 @@ class Clustered:
     @property
     def samples(self) -> int:
         """N, over all blocks."""
-        return self.blocks * -(-self.elements // self.blocks // self.length)
-
-    @property
-    def moved_shape(self) -> tuple[int, ...]:
-        """The shape after the axes moved."""
-        return tuple(self.shape[axis] for axis in self.axes) or self.shape
-
-    @property
-    def index_bits(self) -> int:
-        """Bits of one index of fixed length."""
-        return width_bits(self.clusters)
+        return int(self.indices.size)
 
     @property
     def zero(self) -> int:
@@ -141,12 +138,20 @@ class Clustered:
     def restored(self) -> Values:
         """The weight, each sample replaced by its centroid, in the carrier of its dtype."""
         per_block = self.indices.reshape(self.blocks, -1)
-        rows = self.codebooks[np.arange(self.blocks)[:, None], per_block].reshape(self.blocks, -1)
-        moved = rows[:, : self.elements // self.blocks].reshape(self.moved_shape)
+        parts = [
+            self.granularity.restore(codebook[indices], self.block_shape)
+            for codebook, indices in zip(self.codebooks, per_block, strict=True)
+        ]
+        whole = np.concatenate(parts, self.axis) if len(parts) > 1 else parts[0]
         if self.scale is not None:
-            scale = self.scale.reshape(-1, *[1] * (moved.ndim - 1))
-            moved = (moved * scale).astype(moved.dtype)
-        return np.ascontiguousarray(moved.transpose(np.argsort(self.axes)) if self.axes else moved)
+            along = [-1 if axis == self.axis else 1 for axis in range(len(self.shape))]
+            whole = (whole * self.scale.reshape(along)).astype(self.codebooks.dtype)
+        return np.ascontiguousarray(whole)
+
+
+def block_shape(shape: tuple[int, ...], blocks: int, axis: int) -> tuple[int, ...]:
+    """The shape of one of the equal blocks that a weight is cut into along an axis."""
+    return tuple(size // blocks if i == axis else size for i, size in enumerate(shape))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,5 +202,5 @@ def _check_dtype(dtype: str, values: Values, what: str) -> None:
 
 
 def _check_kind(kind: str) -> None:
-    if kind not in KINDS:
-        raise unknown("kind of tensor", kind, KINDS)
+    if kind not in TENSOR_KINDS:
+        raise unknown("kind of tensor", kind, TENSOR_KINDS)

@@ -17,26 +17,29 @@ from energysim.compressed import file as compressed_file
 from energysim.compressed.codings import CODINGS
 from energysim.compressed.container import parse_container, read_container, write_container
 from energysim.compressed.file import KEY, read, read_state, write, write_state
-from energysim.compressed.model import CARRIERS, Clustered, CompressedModel, Dense
+from energysim.compressed.model import CARRIERS, Clustered, CompressedModel, Dense, block_shape
 from energysim.errors import InputError, OutputError
+from energysim.granularity import Granularity, parse_granularity
 
 
-def clustered(shape: tuple[int, ...], length: int, clusters: int, **more: Any) -> Clustered:
+def clustered(shape: tuple[int, ...], granularity: str, clusters: int, **more: Any) -> Clustered:
+    cut, blocks = parse_granularity(granularity), more.pop("blocks", 1)
+    count, length = cut.sample_shape(block_shape(shape, blocks, more.get("axis", 0)))
     random = np.random.default_rng(length * clusters)
-    blocks = more.pop("blocks", 1)
     codebooks = random.normal(size=(blocks, clusters, length)).astype(np.float32)
     codebooks[:, 0] = 0
-    samples = blocks * -(-int(np.prod(shape)) // blocks // length)
-    return Clustered(codebooks, random.integers(0, clusters, samples).astype(np.uint32), shape, "F32", **more)
+    indices = random.integers(0, clusters, blocks * count).astype(np.uint32)
+    return Clustered(codebooks, indices, shape, "F32", cut, **more)
 
 
 def small() -> CompressedModel:
+    scale = np.arange(8, dtype=np.float32)
     tensors = {
-        "conv.weight": clustered((4, 3, 3, 3), 3, 7, kind="convolution", granularity="row", coding="huffman"),
+        "conv.weight": clustered((4, 3, 3, 3), "row", 7, kind="convolution", coding="huffman"),
         "conv.bias": Dense(np.arange(4, dtype=np.float32), "F32", "bias"),
-        "odd.weight": clustered((5, 7), 4, 6, kind="linear", coding="run_length"),
-        "grouped.weight": clustered((6, 10), 1, 5, kind="linear", blocks=3),
-        "transposed.weight": clustered((3, 8, 2, 2), 12, 4, axes=(1, 0, 2, 3), scale=np.arange(8, dtype=np.float32)),
+        "odd.weight": clustered((5, 7), "vector:4", 6, kind="linear", coding="run_length"),
+        "grouped.weight": clustered((6, 10), "scalar", 5, kind="linear", blocks=3),
+        "transposed.weight": clustered((3, 8, 2, 2), "filter/transposed", 4, axis=1, scale=scale),
         "half": Dense(np.array([[0x3F80, 0x7FC1]], "<u2"), "BF16"),
         "batches": Dense(np.array(7, "<i8"), "I64"),
         "none": Dense(np.empty((0, 3), np.float32), "F32"),
@@ -50,14 +53,15 @@ def same(a: Dense, b: Dense) -> bool:
 
 
 def test_restored_by_hand() -> None:
-    # Rows of two: codebook (1, 2), (3, 4), (5, 6); five elements are three samples, the last one sticks out.
+    # Pairs: codebook (1, 2), (3, 4), (5, 6); five elements are three pairs, the last one the 4th and 5th element.
     codebook = np.array([[[1, 2], [3, 4], [5, 6]]], np.float32)
-    weight = Clustered(codebook, np.array([2, 0, 1], np.uint32), (5,), "F32")
-    assert weight.restored().tolist() == [5, 6, 1, 2, 3]
+    weight = Clustered(codebook, np.array([2, 0, 1], np.uint32), (5,), "F32", Granularity("vector", 2))
+    assert weight.restored().tolist() == [5, 6, 1, 2, 4]
     # Two blocks of the second axis, a codebook and a scale each: column j is what block j picks, times j + 1.
     codebooks = np.array([[[1], [2]], [[10], [20]]], np.float32)
     scale = np.array([1, 2], np.float32)
-    both = Clustered(codebooks, np.array([0, 1, 1, 0], np.uint32), (2, 2), "F32", axes=(1, 0), scale=scale)
+    picks = np.array([0, 1, 1, 0], np.uint32)
+    both = Clustered(codebooks, picks, (2, 2), "F32", Granularity("scalar"), axis=1, scale=scale)
     assert both.restored().tolist() == [[1, 40], [2, 20]]
 
 
@@ -74,7 +78,7 @@ def test_round_trip_is_bit_for_bit(tmp_path: Path) -> None:
     assert after["tied.weight"] is after["conv.weight"]
     for (name, was), (_, now) in zip(model.clustered(), back.clustered(), strict=True):
         assert np.array_equal(was.indices, now.indices), name
-        assert (was.coding, was.granularity, was.axes, was.kind) == (now.coding, now.granularity, now.axes, now.kind)
+        assert (was.coding, was.granularity, was.axis, was.kind) == (now.coding, now.granularity, now.axis, now.kind)
     write(tmp_path / "b.energysim", back)
     assert (tmp_path / "a.energysim").read_bytes() == (tmp_path / "b.energysim").read_bytes()
 
@@ -85,12 +89,12 @@ def test_any_shape_granularity_and_coding_round_trips(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     shape = tuple(data.draw(st.lists(st.integers(1, 6), min_size=1, max_size=4)))
-    axes = tuple(data.draw(st.permutations(range(len(shape)))))
-    blocks = data.draw(st.sampled_from([b for b in (1, 2, 3) if shape[axes[0]] % b == 0]))
+    axis = data.draw(st.integers(0, len(shape) - 1))
+    blocks = data.draw(st.sampled_from([b for b in (1, 2, 3) if shape[axis] % b == 0]))
+    cuts = ["row", "scalar", "slice", "filter", "vector:2", "vector:5"]
+    cut = data.draw(st.sampled_from(cuts + ["row/transposed", "filter/transposed"] * (len(shape) > 2)))
     coding = data.draw(st.sampled_from(sorted(CODINGS)))
-    tensor = clustered(
-        shape, data.draw(st.integers(1, 9)), data.draw(st.integers(1, 20)), axes=axes, blocks=blocks, coding=coding
-    )
+    tensor = clustered(shape, cut, data.draw(st.integers(1, 20)), axis=axis, blocks=blocks, coding=coding)
     path = tmp_path_factory.mktemp("any") / "f"
     write(path, CompressedModel({"w": tensor}))
     assert read(path).state()["w"].values.tobytes() == tensor.restored().tobytes()
@@ -168,12 +172,14 @@ def _store(name: str, values: Any, dtype: str) -> Callable[[dict[str, Any], dict
 
 LIES = {
     "larger shape": (_set("odd.weight", shape=[5, 7000]), "tensor 'odd.weight': "),
-    "huge shape": (_set("odd.weight", shape=[1 << 39, 1 << 39]), "tensor 'odd.weight': codebooks of shape"),
-    "negative shape": (_set("odd.weight", shape=[-5, 7]), "must be lists of whole numbers"),
+    "huge shape": (_set("odd.weight", shape=[1 << 39, 1 << 39]), "cannot be in a file of this size"),
+    "negative shape": (_set("odd.weight", shape=[-5, 7]), "must be a list of whole numbers"),
     "zero shape": (_set("odd.weight", shape=[0, 7]), "tensor 'odd.weight': "),
     "unknown coding": (_set("odd.weight", coding="zip"), "unknown coding 'zip'; known: fixed, huffman, run_length"),
     "coding without its parts": (_set("odd.weight", coding="huffman"), "'odd.weight::block_bits' is missing"),
-    "axes": (_set("transposed.weight", axes=[0, 0, 1, 2]), "axes (0, 0, 1, 2) do not reorder the 4 axes"),
+    "axis": (_set("transposed.weight", axis=4), "axis 4 and shape (3, 8, 2, 2) of a weight cannot be"),
+    "granularity": (_set("odd.weight", granularity="rows"), "unknown granularity 'rows'; did you mean 'row'?"),
+    "length": (_set("odd.weight", granularity="vector:5"), "tensor 'odd.weight': "),
     "kind": (_set("conv.bias", kind="bais"), "its kind must be one of"),
     "scaled": (_set("conv.weight", scaled=True), "'conv.weight::scale' is missing"),
     "not scaled": (_set("transposed.weight", scaled=False), "'transposed.weight::scale' is not in the header's list"),
@@ -210,9 +216,9 @@ def test_a_few_bytes_cannot_claim_all_memory(tmp_path: Path) -> None:
         stored["w::codebooks"] = Dense(np.ones((1, 1, 1), np.float32), "F32")
         stored["w::indices"] = Dense(np.empty(0, np.uint8), "U8")
         entry = {"kind": "linear", "shape": [1 << 20, 1 << 14], "granularity": "scalar", "coding": "fixed"}
-        header["tensors"]["w"] = entry | {"axes": [], "scaled": False}
+        header["tensors"]["w"] = entry | {"axis": 0, "scaled": False}
 
-    assert "for a weight of shape (1048576, 16384) cannot be" in forged(tmp_path / "f", claim)
+    assert "shape (1048576, 16384) of a weight cannot be in a file of this size" in forged(tmp_path / "f", claim)
 
 
 def raw(header: Any, data: bytes = b"", length: int | None = None) -> str:
@@ -291,7 +297,7 @@ def test_disk_full_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match="f: cannot be written: No space left on device"):
-        write(path, CompressedModel({"w": clustered((99, 9), 3, 9)}))
+        write(path, CompressedModel({"w": clustered((99, 9), "vector:3", 9)}))
     assert path.read_bytes() == old
     assert [each.name for each in tmp_path.iterdir()] == ["f"]
 
@@ -310,7 +316,7 @@ def test_nowhere_to_write(tmp_path: Path) -> None:
 
 
 def test_names_that_collide_are_refused(tmp_path: Path) -> None:
-    tensors = {"w": clustered((4, 4), 1, 4), "w::codebooks": Dense(np.ones(2, np.float32), "F32")}
+    tensors = {"w": clustered((4, 4), "scalar", 4), "w::codebooks": Dense(np.ones(2, np.float32), "F32")}
     with pytest.raises(InputError, match="two tensors would stand under the name 'w::codebooks'"):
         write(tmp_path / "f", CompressedModel(tensors))
     assert not list(tmp_path.iterdir())

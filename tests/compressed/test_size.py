@@ -10,6 +10,7 @@ from energysim.compressed.file import write
 from energysim.compressed.model import Clustered, CompressedModel, Dense
 from energysim.compressed.size import CONVENTIONS, MIB_BITS, SizeReport, TensorSize, planned_size, size_report
 from energysim.errors import InputError, UnknownNameError
+from energysim.granularity import Granularity
 from energysim.workload.read import read_model
 
 
@@ -145,7 +146,7 @@ def test_report_of_a_model_by_hand() -> None:
     # 8 samples of 3 elements, K = 3: 2 bits each; shares 1/2, 1/4, 1/4: H = 1.5; Huffman lengths 1, 2, 2: 12 bits.
     indices = np.array([0, 0, 0, 0, 1, 1, 2, 2], np.uint32)
     codebook = np.arange(9, dtype=np.float16).reshape(1, 3, 3) + 1
-    conv = Clustered(codebook, indices, (2, 4, 1, 3), "F16", "convolution", coding="huffman")
+    conv = Clustered(codebook, indices, (2, 4, 1, 3), "F16", Granularity("row"), "convolution", "huffman")
     tensors = {
         "conv": conv,
         "bias": Dense(np.zeros(4, np.float32), "F32", "bias"),
@@ -180,7 +181,9 @@ def test_the_file_is_as_large_as_its_report_says(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     indices = random.integers(0, 16, 50_000).astype(np.uint32)
     for coding in ("fixed", "huffman"):
-        tensor = Clustered(random.normal(size=(1, 16, 2)), indices, (100, 1000), "F64", "linear", coding=coding)
+        tensor = Clustered(
+            random.normal(size=(1, 16, 2)), indices, (100, 1000), "F64", Granularity("vector", 2), coding=coding
+        )
         model = CompressedModel({"w": tensor})
         size = write(tmp_path / "f", model)
         header = 8 + int.from_bytes((tmp_path / "f").read_bytes()[:8], "little")

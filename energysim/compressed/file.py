@@ -7,16 +7,25 @@ For a clustered tensor `w` the file holds `w::codebooks`, the parts of its codin
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from math import prod
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
 
 from energysim.compressed.codings import CODINGS, Parts
 from energysim.compressed.container import read_container, shown, write_container
-from energysim.compressed.model import TENSOR_KINDS, Clustered, CompressedModel, Dense, block_shape, zero_of
+from energysim.compressed.model import (
+    TENSOR_KINDS,
+    Clustered,
+    CompressedModel,
+    Dense,
+    WeightReport,
+    block_shape,
+    zero_of,
+)
 from energysim.errors import InputError
 from energysim.granularity import parse_granularity
 
@@ -61,6 +70,8 @@ def write(path: str | Path, model: CompressedModel) -> int:
         "recipe": model.recipe,
         "tensors": described,
         "ties": dict(model.ties),
+        "report": [asdict(line) for line in model.report],
+        "notes": list(model.notes),
     }
     header["sha256"] = _hash(header, stored)
     return write_container(path, stored, {KEY: json.dumps(header, allow_nan=False, separators=(",", ":"))})
@@ -135,17 +146,25 @@ def _model(stored: dict[str, Dense], text: str) -> CompressedModel:
         room -= prod(tensors[name].shape)
     if left:
         raise InputError(f"tensor '{shown(min(left))}' is not in the header's list")
-    strings = {"name": header["model"], "tool": header["tool"]}
-    return CompressedModel(tensors, ties=header["ties"], recipe=header["recipe"], **strings)
+    return CompressedModel(
+        tensors,
+        header["model"],
+        header["ties"],
+        header["recipe"],
+        header["tool"],
+        tuple(map(_report_line, header["report"])),
+        tuple(map(str, header["notes"])),
+    )
 
 
-_TYPES = {"tool": str, "model": str, "recipe": dict, "tensors": dict, "ties": dict, "sha256": str}
+_TYPES = {"tool": str, "model": str, "recipe": dict, "tensors": dict, "ties": dict, "report": list, "notes": list}
+_CALLED = {str: "a text", dict: "an object", list: "a list"}
 
 
 def _check_types(header: Mapping[str, Any]) -> None:
-    for key, kind in _TYPES.items():
+    for key, kind in {**_TYPES, "sha256": str}.items():
         if not isinstance(header.get(key), kind):
-            raise InputError(f"the header's '{key}' is missing or not {'a text' if kind is str else 'an object'}")
+            raise InputError(f"the header's '{key}' is missing or not {_CALLED[kind]}")
     if not all(isinstance(kept, str) for kept in header["ties"].values()):
         raise InputError("the header's 'ties' must map names to names")
 
@@ -154,6 +173,23 @@ def _sizes(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list) or not all(type(i) is int and 0 <= i < 1 << 40 for i in value):
         raise InputError("its shape must be a list of whole numbers")
     return tuple(value)
+
+
+_REPORTED: dict[str, tuple[type, ...]] = {
+    **{"name": (str,), "notes": (list,)},
+    **dict.fromkeys(("samples", "clusters", "length", "distinct_values", "index_bits"), (int,)),
+    **dict.fromkeys(("mse", "entropy_bits"), (int, float)),
+    **dict.fromkeys(("sqnr_db", "cosine"), (int, float, NoneType)),
+}
+
+
+def _report_line(line: Any) -> WeightReport:
+    if not isinstance(line, dict) or line.keys() != {each.name for each in fields(WeightReport)}:
+        raise InputError("a line of the header's 'report' has not the fields that it should have")
+    for key, kinds in _REPORTED.items():
+        if not isinstance(line[key], kinds):
+            raise InputError(f"the header's 'report': {key} is {shown(line[key])}")
+    return WeightReport(**{**line, "notes": tuple(map(str, line["notes"]))})
 
 
 def _take(name: str, left: dict[str, Dense], dtype: str = "") -> Dense:

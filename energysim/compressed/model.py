@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from energysim.compressed.bits import width_bits
 from energysim.errors import InputError, unknown
 from energysim.granularity import Granularity
 
@@ -131,6 +132,11 @@ class Clustered:
         return int(self.indices.size)
 
     @property
+    def index_bits(self) -> int:
+        """Bits of one index of fixed length."""
+        return width_bits(self.clusters)
+
+    @property
     def zero(self) -> int:
         """The index that stands for a sample of zeros (+0) in every block, or -1."""
         return zero_of(self.codebooks)
@@ -155,10 +161,31 @@ def block_shape(shape: tuple[int, ...], blocks: int, axis: int) -> tuple[int, ..
 
 
 @dataclass(frozen=True, slots=True)
+class WeightReport:
+    """One weight: N `samples` on K `clusters`, and its error; `sqnr_db` is None without error, `cosine` for zeros.
+
+    SQNR is 10 log10(sum w^2 / sum (w - w')^2). `bits` are of an index, fixed and by entropy; `notes` say what was odd.
+    """
+
+    name: str
+    samples: int
+    clusters: int
+    length: int
+    mse: float
+    sqnr_db: float | None
+    cosine: float | None
+    distinct_values: int
+    index_bits: int
+    entropy_bits: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CompressedModel:
     """Tensors by name in the order of their state dict, names that stand for the same tensor, and what made it.
 
-    `ties` maps further names of a tensor to the name it is kept under. `recipe` is what JSON can hold.
+    `ties` maps further names of a tensor to the name it is kept under. `recipe` is what JSON can hold. `report` has a
+    line for each shared weight where it is known what it was before; `notes` say what else one should know.
     """
 
     tensors: Mapping[str, Dense | Clustered]
@@ -166,6 +193,8 @@ class CompressedModel:
     ties: Mapping[str, str] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     tool: str = ""
+    report: tuple[WeightReport, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for other, kept in self.ties.items():

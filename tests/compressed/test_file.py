@@ -17,7 +17,7 @@ from energysim.compressed import file as compressed_file
 from energysim.compressed.codings import CODINGS
 from energysim.compressed.container import parse_container, read_container, write_container
 from energysim.compressed.file import KEY, read, read_state, write, write_state
-from energysim.compressed.model import CARRIERS, Clustered, CompressedModel, Dense, block_shape
+from energysim.compressed.model import CARRIERS, Clustered, CompressedModel, Dense, WeightReport, block_shape
 from energysim.errors import InputError, OutputError
 from energysim.granularity import Granularity, parse_granularity
 
@@ -45,7 +45,9 @@ def small() -> CompressedModel:
         "none": Dense(np.empty((0, 3), np.float32), "F32"),
         "flag": Dense(np.array([True, False]), "BOOL"),
     }
-    return CompressedModel(tensors, "small", {"tied.weight": "conv.weight"}, {"method": "rows"}, "energysim test")
+    line = WeightReport("conv.weight", 36, 7, 3, 0.25, None, 0.5, 9, 3, 2.5, ("a note",))
+    ties, recipe = {"tied.weight": "conv.weight"}, {"method": "rows"}
+    return CompressedModel(tensors, "small", ties, recipe, "energysim test", (line,), ("not shared: fc",))
 
 
 def same(a: Dense, b: Dense) -> bool:
@@ -71,6 +73,7 @@ def test_round_trip_is_bit_for_bit(tmp_path: Path) -> None:
     assert size == (tmp_path / "a.energysim").stat().st_size
     back = read(tmp_path / "a.energysim")
     assert (back.name, back.ties, back.recipe, back.tool) == (model.name, model.ties, model.recipe, model.tool)
+    assert (back.report, back.notes) == (model.report, model.notes)
     assert list(back.tensors) == list(model.tensors)
     before, after = model.state(), back.state()
     assert before.keys() == after.keys()
@@ -200,6 +203,8 @@ LIES = {
     "newer": (lambda header, stored: header.update(format=2), "format 2; this version of energysim reads format 1"),
     "no format": (lambda header, stored: header.pop("format"), "the header has no format number"),
     "no recipe": (lambda header, stored: header.pop("recipe"), "'recipe' is missing or not an object"),
+    "report": (lambda header, stored: header["report"][0].update(mse="small"), "'report': mse is small"),
+    "report's fields": (lambda header, stored: header["report"][0].pop("mse"), "has not the fields"),
     "scale's length": (_store("transposed.weight::scale", [1], "F32"), "do not fit a F32 weight"),
 }
 

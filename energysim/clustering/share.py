@@ -1,0 +1,220 @@
+"""Post-training sharing in one call: every weight that a recipe names becomes a codebook and indices."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from energysim import __version__
+from energysim.clustering.kmeans import FewerClustersWarning, kmeans
+from energysim.clustering.recipe import Recipe, Sharing, Weight
+from energysim.clustering.recipe_read import read_recipe
+from energysim.clustering.weights import DTYPES, check_tensor, identity, tensor_kind, to_dense, weights_of
+from energysim.compressed.codings import smallest
+from energysim.compressed.model import FLOATING, Clustered, CompressedModel, Dense, WeightReport, block_shape, zero_of
+from energysim.compressed.report import weight_report
+from energysim.errors import InputError
+from energysim.granularity import Granularity
+
+Progress = Callable[[int, int], None]
+"""Called with weights done and weights in all."""
+
+
+def share(
+    model: nn.Module,
+    recipe: Recipe | str | Path,
+    *,
+    name: str = "",
+    progress: Progress | None = None,
+) -> CompressedModel:
+    """Cluster the weights of a model as a recipe says, without training; the model is not changed.
+
+    The result has every tensor of the state dict, tied weights once. `recipe` may be text, see `read_recipe`. Raises
+    InputError naming the weight that cannot be shared: NaN or infinite, integer, sparse, without values.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    weights = weights_of(model)
+    recipe.check_names(weights)
+    state = plain_state(model)
+    plan = {weight.name: (weight, recipe.sharing_of(weight)) for weight in weights}
+    shared: dict[str, tuple[Clustered, WeightReport]] = {}
+    wanted = [(weight, sharing) for weight, sharing in plan.values() if sharing is not None]
+    for done, (weight, sharing) in enumerate(wanted):
+        if progress is not None:
+            progress(done, len(wanted))
+        if weight.name in state and weight.elements:
+            shared[weight.name] = share_weight(state[weight.name], weight, sharing, recipe.seed, recipe.coding)
+    if progress is not None:
+        progress(len(wanted), len(wanted))
+    if not shared:
+        raise InputError(
+            f"recipe '{recipe.text}' shares none of the {len(weights)} weights of '{type(model).__name__}'"
+        )
+    return assembled(model, state, shared, recipe, weights, name)
+
+
+def plain_state(model: nn.Module) -> dict[str, Any]:
+    """The state dict under the names it had before `prepare`: a parametrized weight is what is trained."""
+    state: dict[str, Any] = {}
+    for key, value in model.state_dict(keep_vars=True).items():
+        before, is_inside, inside = key.partition("parametrizations.")
+        if not is_inside:
+            state[key] = value
+        elif inside.count(".") == 1 and inside.endswith(".original"):
+            state[before + inside.removesuffix(".original")] = value
+    return state
+
+
+def assembled(
+    model: nn.Module,
+    state: Mapping[str, Any],
+    shared: Mapping[str, tuple[Clustered, WeightReport]],
+    recipe: Recipe,
+    weights: list[Weight],
+    name: str = "",
+) -> CompressedModel:
+    """A compressed model from shared weights and what is left of the state dict, with notes on what stayed dense."""
+    tensors: dict[str, Dense | Clustered] = {}
+    ties: dict[str, str] = {}
+    kept: dict[object, str] = {}
+    for key, value in state.items():
+        check_tensor(key, value)
+        if key in shared or identity(value) not in kept:
+            kept[identity(value)] = key
+    for key, value in state.items():
+        if kept[identity(value)] != key:
+            ties[key] = kept[identity(value)]
+            continue
+        owner, _, own = key.rpartition(".")
+        kind = tensor_kind(model.get_submodule(owner), own)
+        tensors[key] = shared[key][0] if key in shared else to_dense(key, value, kind)
+    left = [weight.name for weight in weights if weight.name not in shared]
+    notes = (*recipe.notes, *([f"not shared by the recipe: {', '.join(left)}"] if left else []))
+    content = {"text": recipe.text, "method": recipe.method, "seed": recipe.seed, "content": dict(recipe.plain)}
+    report = tuple(line for _, line in shared.values())
+    return CompressedModel(
+        tensors, name or type(model).__name__, ties, content, f"energysim {__version__}", report, notes
+    )
+
+
+def share_weight(
+    tensor: Tensor, weight: Weight, sharing: Sharing, seed: int, coding: str
+) -> tuple[Clustered, WeightReport]:
+    """One weight by k-means: its codebooks and indices, and how far they are from it."""
+    values = checked(tensor, weight)
+    axis, blocks = blocks_of(weight, sharing)
+    scale = channel_scale(values, weight, sharing, axis)
+    working = values.double() if values.dtype == torch.float64 else values.float()
+    if scale is not None:
+        working = working / scale
+    granularity = sharing.cut(weight)
+    books, labels = [], []
+    notes: list[str] = []
+    for block in working.chunk(blocks, axis):
+        samples = granularity.samples(block)
+        book, label, said = _cluster(samples, sharing.clusters_of(len(samples)), sharing.zero_share, seed)
+        books.append(book)
+        labels.append(label)
+        notes += said
+    return clustered(tensor, weight, granularity, books, labels, coding, axis, scale, tuple(dict.fromkeys(notes)))
+
+
+def clustered(
+    tensor: Tensor,
+    weight: Weight,
+    granularity: Granularity,
+    books: list[Tensor],
+    labels: list[Tensor],
+    coding: str,
+    axis: int = 0,
+    scale: Tensor | None = None,
+    notes: tuple[str, ...] = (),
+) -> tuple[Clustered, WeightReport]:
+    """Codebooks and labels of a weight's blocks as a `Clustered` in the weight's own dtype, with its report."""
+    most = max(len(book) for book in books)
+    padded = [torch.cat([book, book[-1:].expand(most - len(book), -1)]) for book in books]
+    dtype = DTYPES[tensor.dtype]
+    codebooks = to_dense(weight.name, torch.stack(padded).to(tensor.dtype)).values
+    indices = torch.cat(labels).cpu().numpy().astype(np.uint32)
+    along = None if scale is None else scale.flatten().cpu().numpy()
+    if coding == "smallest":
+        coding = smallest(indices, most, zero_of(codebooks))
+    shape = tuple(tensor.shape)
+    made = Clustered(codebooks, indices, shape, dtype, granularity, weight.kind, coding, axis, along)
+    return made, weight_report(weight.name, to_dense(weight.name, tensor).values, made, notes)
+
+
+def checked(tensor: Tensor, weight: Weight) -> Tensor:
+    """The values of a weight that can be shared; raises InputError naming it otherwise."""
+    values = check_tensor(weight.name, tensor)
+    dtype = DTYPES[values.dtype]
+    if dtype not in FLOATING:
+        raise InputError(f"weight '{weight.name}' is {dtype}; only {', '.join(FLOATING)} can be shared")
+    if bad := int((~torch.isfinite(values)).sum()):
+        raise InputError(f"weight '{weight.name}': {bad} of {values.numel()} values are NaN or infinite")
+    return values
+
+
+def blocks_of(weight: Weight, sharing: Sharing) -> tuple[int, int]:
+    """The axis of a weight's output channels, and how many codebooks they have."""
+    axis = 1 if weight.transposed else 0
+    if sharing.channels_per_codebook is None and not sharing.per_channel_scale:
+        return axis, 1
+    if weight.groups > 1:
+        raise InputError(f"weight '{weight.name}': a transposed convolution of groups has no single axis of channels")
+    channels = weight.shape[axis]
+    each = sharing.channels_per_codebook or channels
+    if channels % each:
+        raise InputError(f"weight '{weight.name}': {channels} output channels do not divide into groups of {each}")
+    block_shape(weight.shape, channels // each, axis)
+    return axis, channels // each
+
+
+def channel_scale(values: Tensor, weight: Weight, sharing: Sharing, axis: int) -> Tensor | None:
+    """The largest magnitude of each output channel (1 for zeros), shaped to divide the weight; None where not asked."""
+    if not sharing.per_channel_scale:
+        return None
+    if values.dtype == torch.bfloat16:
+        raise InputError(f"weight '{weight.name}': scales per channel need F32, F16 or F64 weights, not BF16")
+    others = [i for i in range(values.ndim) if i != axis]
+    largest = values.float().abs().amax(others, keepdim=True)
+    return torch.where(largest > 0, largest, torch.ones_like(largest))
+
+
+def _cluster(samples: Tensor, k: int, zero_share: float, seed: int) -> tuple[Tensor, Tensor, list[str]]:
+    """Centroids and labels of samples, and what is odd; with a zero share, the first centroid is exactly zero."""
+    zeroed = round(zero_share * len(samples))
+    if not zeroed:
+        return _kmeans(samples, k, seed)
+    if k < 2 and zeroed < len(samples):
+        raise InputError(f"{k} cluster is too few when a share of {zero_share:g} becomes zero: 2 are needed")
+    order = torch.argsort(samples.square().sum(1), stable=True)
+    labels = torch.zeros(len(samples), dtype=torch.int64)
+    centroids: Tensor = samples[:0]
+    notes: list[str] = []
+    if zeroed < len(samples):
+        rest = order[zeroed:]
+        centroids, of_rest, notes = _kmeans(samples[rest], k - 1, seed)
+        labels[rest] = of_rest + 1
+    return torch.cat([samples.new_zeros(1, samples.shape[1]), centroids]), labels, notes
+
+
+def _kmeans(samples: Tensor, k: int, seed: int) -> tuple[Tensor, Tensor, list[str]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewerClustersWarning)
+        result = kmeans(samples, k, seed=seed)
+    fewer = len(result.centroids) < k
+    notes = [f"{k} centroids asked, {len(result.centroids)} distinct samples: fewer kept"] if fewer else []
+    return result.centroids, result.labels.cpu(), notes
+
+
+def parametrized_by(module: nn.Module, name: str) -> list[nn.Module]:
+    """The parametrizations of a module's weight, none if it has none."""
+    if not parametrize.is_parametrized(module, name):
+        return []
+    return list(module.get_submodule(f"parametrizations.{name}").children())

@@ -1,9 +1,11 @@
-"""Optimal k-means of numbers: dynamic programming on sorted distinct values, refined only where it can matter.
+"""Optimal k-means of numbers: dynamic programming on sorted distinct values, refined only where a cut may lie.
 
 Clusters of an optimum are runs of the sorted values, so `F_j(e) = min_s F_{j-1}(s) + sse(s, e)` finds it (Wang and
-Song, *Ckmeans.1d.dp*, R Journal 2011), one layer in O(n log n) because the best s grows with e. Millions of values
-are first taken in blocks. A lower bound leaves out the one block in which a cut falls; a block whose bound exceeds
-the best known cost is cut in no optimum and stays whole, the others are refined until all of them are single values.
+Song, *Ckmeans.1d.dp*, R Journal 2011). Millions of values are first taken in blocks, with a bound from below: in an
+optimum a cut is the midpoint of its two centroids c1 < c2, so a block [lo, hi] with a cut inside may be given whole
+to the left cluster at a loss of no more than `2 (c2 - c1) * sum (x - lo)`. Where that bound exceeds the cost of a
+known clustering no optimum is cut; elsewhere blocks are divided, and once only single values are left the programme
+is the exact one.
 """
 
 from dataclasses import dataclass
@@ -13,12 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Floats = NDArray[np.float64]
-Places = NDArray[np.int64]
-FEW = 3000
-"""Blocks that are refined at once: as many distinct values are solved directly."""
-SLACK = 1e-11
-"""Relative rounding of sums in 64 bits, far above what `n` additions lose; a bound within it does not exclude."""
+from energysim.clustering.scalar_layers import Blocks, Floats, Layers, Places, least_costs, trace
+
+SLACK = 1e-10
+"""Relative rounding of the sums, far above what they lose in 64 bits: a bound within it excludes nothing."""
 
 
 def exact_scalar(
@@ -50,8 +50,9 @@ def exact_scalar(
 def _distinct(values: NDArray[np.floating], weights: NDArray[np.floating] | None) -> tuple[Floats, Floats]:
     """Distinct values in rising order and the weight that each carries; values of no weight are left out."""
     if weights is None:
-        found, counts = np.unique(values, return_counts=True)
-        return found.astype(np.float64), counts.astype(np.float64)
+        rising = np.sort(values)
+        first = np.flatnonzero(np.concatenate(([True], rising[1:] != rising[:-1])))
+        return rising[first].astype(np.float64), np.diff(first, append=len(rising)).astype(np.float64)
     found, inverse = np.unique(values, return_inverse=True)
     mass = np.bincount(inverse, weights.astype(np.float64), len(found))
     return found[mass > 0].astype(np.float64), mass[mass > 0]
@@ -62,146 +63,187 @@ def optimal_cuts(values: Floats, mass: Floats, n_clusters: int, fixed_zero: bool
 
     No more than `n_clusters` runs, none of them empty; the run is None where no value belongs to the zero centroid.
     """
-    moments = _moments(values, mass)
-    edges = _first_edges(values)
+    few = max(3000, 48 * n_clusters)
+    line = _line(values, mass, fixed_zero)
+    edges = line.first_edges(few)
     divisible = np.diff(edges) > 1
-    while divisible.any():
-        edges, divisible = _refined(edges, _Blocks(moments[:, edges], divisible), n_clusters, fixed_zero)
-    starts, zero_run = _trace(_Blocks(moments[:, edges], divisible), n_clusters, fixed_zero)
-    return edges[starts], zero_run
-
-
-def _moments(values: Floats, mass: Floats) -> Floats:
-    """Running sums (4, n + 1) of mass, mass x, mass x^2 about the median, and mass x^2 about zero.
-
-    They count from the median outwards, so that an outlier at either end spoils no sum but its own.
-    """
-    middle = len(values) // 2
-    scale = max(float(np.abs(values).max()), np.finfo(np.float64).tiny)
-    about = (values - values[middle]) / scale
-    terms = np.stack((mass, mass * about, mass * about * about, mass * (values / scale) ** 2))
-    sums = np.zeros((4, len(values) + 1))
-    np.cumsum(terms[:, middle:], axis=1, out=sums[:, middle + 1 :])
-    sums[:, :middle] = -np.cumsum(terms[:, :middle][:, ::-1], axis=1)[:, ::-1]
-    return sums
-
-
-def _first_edges(values: Floats) -> Places:
-    """First blocks: half of them equally full, half equally wide, so that neither bulk nor tails are coarse."""
-    count = len(values)
-    if count <= FEW:
-        return np.arange(count + 1)
-    full = np.linspace(0, count, FEW // 2).astype(np.int64)
-    wide = np.searchsorted(values, np.linspace(values[0], values[-1], FEW // 2))
-    return np.unique(np.concatenate((full, wide, [0, count])))
+    windows = np.tile(np.array([0, len(values)]), (2 if fixed_zero else 1, n_clusters + 1, 1))
+    known = line.settled(line.spread(n_clusters, edges))
+    gaps = line.first_gaps(edges, known)
+    while True:
+        blocks = Blocks(line.moments[:, edges], line.reliefs(edges, divisible, gaps))
+        within = np.searchsorted(edges, windows)
+        ahead = least_costs(blocks, within)
+        starts, zero_run = trace(blocks, ahead)
+        if not divisible.any():
+            return edges[starts], zero_run
+        known = min(known, line.settled(line.means(edges[starts], zero_run)))
+        back = least_costs(blocks.reversed(), (len(edges) - 1 - within)[::-1, ::-1, ::-1])
+        limit = known + SLACK * (known + abs(line.moments[2, -1] - line.moments[2, 0]))
+        edges, divisible, gaps, windows = _refined(line, edges, divisible, gaps, blocks.relief, ahead, back, limit, few)
 
 
 @dataclass(frozen=True, slots=True)
-class _Blocks:
-    """Runs of values: moments (4, m + 1) at their edges, and which of the m may still be cut."""
+class _Line:
+    """Rising distinct values, about their median and scaled to about 1, where zero lies there, and running sums.
 
+    The sums (4, n + 1) of mass, mass x, mass x^2, and mass x^2 about zero count from the median outwards, so that an
+    outlier at an end spoils no sum but its own.
+    """
+
+    values: Floats
+    zero: float
     moments: Floats
-    divisible: NDArray[np.bool_]
+    fixed_zero: bool
 
-    def reversed(self) -> "_Blocks":
-        return _Blocks(self.moments[:, -1:] - self.moments[:, ::-1], self.divisible[::-1])
+    def first_edges(self, few: int) -> Places:
+        """First blocks: half equally full, half equally wide, so that neither bulk nor tails are coarse."""
+        count = len(self.values)
+        if count <= few:
+            return np.arange(count + 1)
+        full = np.linspace(0, count, few // 2).astype(np.int64)
+        wide = np.searchsorted(self.values, np.linspace(self.values[0], self.values[-1], few // 2))
+        return np.unique(np.concatenate((full, wide, [0, count])))
 
-    def sse(self, start: Places, end: Places) -> Floats:
-        """Squared distance of the values from `start` to `end` to their mean."""
-        mass, first, second = self.moments[:3, end] - self.moments[:3, start]
-        return np.maximum(second - first * first / np.where(mass > 0, mass, 1.0), 0.0)
+    def spread(self, n_clusters: int, edges: Places) -> Floats:
+        """First centroids as dense as the cube root of the values' density, which is right for many clusters."""
+        low, high = self.values[edges[:-1]], self.values[edges[1:] - 1]
+        share = np.cumsum(np.cbrt(np.diff(self.moments[0, edges]) * (high - low + 1e-9) ** 2))
+        place = np.searchsorted(share, (np.arange(n_clusters) + 0.5) / n_clusters * share[-1])
+        centroids: Floats = (low[place] + high[place]) / 2
+        if self.fixed_zero:
+            centroids[np.abs(centroids - self.zero).argmin()] = self.zero
+        return centroids
+
+    def means(self, starts: Places, zero_run: int | None) -> Floats:
+        """Centroids of the runs that begin at these places, rising."""
+        mass, first = np.diff(self.moments[:2, np.append(starts, len(self.values))], axis=1)
+        centroids: Floats = first / mass
+        if zero_run is not None:
+            centroids[zero_run] = self.zero
+        elif self.fixed_zero:
+            centroids = np.append(centroids, self.zero)
+        return np.sort(centroids)
+
+    def settled(self, centroids: Floats) -> float:
+        """Cost that Lloyd's iterations reach from these centroids."""
+        cost = np.inf
+        for _ in range(2000):
+            centroids = np.sort(centroids)
+            cuts = np.searchsorted(self.values, (centroids[1:] + centroids[:-1]) / 2)
+            mass, first, second, about_zero = np.diff(self.moments[:, [0, *cuts, len(self.values)]], axis=1)
+            sse = np.maximum(second - first * first / np.where(mass > 0, mass, 1.0), 0.0)
+            moved = np.where(mass > 0, first / np.where(mass > 0, mass, 1.0), centroids)
+            if self.fixed_zero:
+                at_zero = int(np.abs(centroids - self.zero).argmin())
+                sse[at_zero], moved[at_zero] = about_zero[at_zero], self.zero
+            if sse.sum() >= cost:
+                break
+            cost, centroids = float(sse.sum()), moved
+        return cost
+
+    def first_gaps(self, edges: Places, known: float) -> Floats:
+        """Half the distance that two centroids can have whose cut lies in a block, when no cluster costs over `known`."""
+        blocks = Blocks(self.moments[:, edges], np.zeros(len(edges)))
+        first = np.maximum(_reach(blocks, known)[:-1] - 1, 0)
+        last = np.minimum(len(edges) - _reach(blocks.reversed(), known)[::-1][1:], len(edges) - 1)
+        return self.gaps(edges, edges[first], edges[last])
+
+    def gaps(self, edges: Places, first: Places, last: Places) -> Floats:
+        """Half gaps by block when the cluster left of a cut in it begins at `first` at the earliest, and so on."""
+        line = Blocks(self.moments, np.zeros(0))
+        low, high = self.values[edges[:-1]], self.values[edges[1:] - 1]
+        left = line.mean(first, edges[:-1])
+        right = line.mean(edges[1:], last)
+        left = np.where(np.isnan(left), self.values[np.minimum(first, edges[:-1])], left)
+        right = np.where(np.isnan(right), self.values[np.maximum(last, edges[1:]) - 1], right)
+        if self.fixed_zero:
+            left, right = np.minimum(left, self.zero), np.maximum(right, self.zero)
+        gaps: Floats = np.maximum(np.minimum(high - left, right - low), 0.0)
+        return gaps
+
+    def reliefs(self, edges: Places, divisible: NDArray[np.bool_], gaps: Floats) -> Floats:
+        """What a cut inside the block before each edge may cost less than one at that edge, (m + 1,)."""
+        mass, first = np.diff(self.moments[:2, edges], axis=1)
+        beyond = np.maximum(first - mass * self.values[edges[:-1]], 0.0)
+        return np.concatenate(([0.0], np.where(divisible, 4 * gaps * beyond, 0.0)))
 
 
-def _refined(edges: Places, blocks: _Blocks, n_clusters: int, fixed_zero: bool) -> tuple[Places, NDArray[np.bool_]]:
-    """Edges where a cut of an optimum may lie: impossible ones go, and blocks that may be cut are divided."""
-    best = _least(blocks, n_clusters, fixed_zero, skip=False)[-1, -1, -1]
-    ahead = _least(blocks, n_clusters, fixed_zero, skip=True)
-    back = _least(blocks.reversed(), n_clusters, fixed_zero, skip=True)[::-1, ::-1, ::-1]
-    at_edge = (ahead + back).min(axis=(0, 1))
-    in_block = (ahead[:, :, :-1] + back[:, :, 1:]).min(axis=(0, 1))
-    limit = best + SLACK * (best + abs(float(blocks.moments[2, -1] - blocks.moments[2, 0])))
-    divided = blocks.divisible & (in_block <= limit)
-    kept = at_edge <= limit
+def _line(values: Floats, mass: Floats, fixed_zero: bool) -> _Line:
+    middle = len(values) // 2
+    scale = max(float(np.abs(values).max()), float(np.finfo(np.float64).tiny))
+    about = (values - values[middle]) / scale
+    terms = np.stack((mass, mass * about, mass * about * about, mass * (values / scale) ** 2))
+    moments = np.zeros((4, len(values) + 1))
+    np.cumsum(terms[:, middle:], axis=1, out=moments[:, middle + 1 :])
+    moments[:, :middle] = -np.cumsum(terms[:, :middle][:, ::-1], axis=1)[:, ::-1]
+    return _Line(about, -float(values[middle]) / scale, moments, fixed_zero)
+
+
+def _reach(blocks: Blocks, limit: float) -> Places:
+    """For every edge e the first edge s with `sse(s, e) <= limit`."""
+    ends = np.arange(blocks.moments.shape[1])
+    low, high = np.zeros_like(ends), ends.copy()
+    while (low < high).any():
+        middle = (low + high) // 2
+        fits = blocks.sse(middle, ends) <= limit
+        low, high = np.where(fits, low, np.minimum(middle + 1, high)), np.where(fits, middle, high)
+    return low
+
+
+def _refined(
+    line: _Line,
+    edges: Places,
+    divisible: NDArray[np.bool_],
+    gaps: Floats,
+    reliefs: Floats,
+    ahead: Layers,
+    back: Layers,
+    limit: float,
+    few: int,
+) -> tuple[Places, NDArray[np.bool_], Floats, Places]:
+    """Edges where a cut of an optimum may lie: impossible ones go, and blocks that may be cut are divided.
+
+    With them the blocks' half gaps, and the windows of places (planes, k + 1, 2) for every cut.
+    """
+    count, total_clusters = len(edges) - 1, ahead.windows.shape[1] - 1
+    divided, kept = np.zeros(count + 1, dtype=np.bool_), np.zeros(count + 1, dtype=np.bool_)
+    windows = np.tile(np.array([1, 0]), (len(ahead.rows), total_clusters + 1, 1))
+    for plane in range(len(ahead.rows)):
+        for j in range(total_clusters + 1):
+            low, high = ahead.windows[plane, j].tolist()
+            if low > high:
+                continue
+            other = back.span(len(ahead.rows) - 1 - plane, total_clusters - j, count - high, count - low)[::-1]
+            total = ahead.rows[plane][j] + other
+            kept[low : high + 1] |= total <= limit
+            possible = total - reliefs[low : high + 1] <= limit
+            divided[low : high + 1] |= possible
+            places = np.flatnonzero(possible)
+            if len(places):
+                windows[plane, j] = edges[max(low + places[0] - 1, 0)], edges[low + places[-1]]
+    divided = divided[1:] & divisible
     kept[[0, -1]] = True
     kept[:-1] |= divided
     kept[1:] |= divided
-    pieces = max(2, min(64, 2 * FEW // max(1, int(divided.sum()))))
+    pieces = max(2, min(64, few // max(1, int(divided.sum()))))
     first, last = edges[:-1][divided], edges[1:][divided]
     inside = first[:, None] + (last - first)[:, None] * np.arange(1, pieces) // pieces
     finer = np.unique(np.concatenate((edges[kept], inside.reshape(-1))))
-    of_divided = divided[np.searchsorted(edges, finer[:-1], side="right") - 1]
-    return finer, of_divided & (np.diff(finer) > 1)
+    parent = np.searchsorted(edges, finer[:-1], side="right") - 1
+    narrowed = np.minimum(gaps[parent], line.gaps(finer, *_neighbours(finer, windows)))
+    return finer, divided[parent] & (np.diff(finer) > 1), narrowed, windows
 
 
-def _least(blocks: _Blocks, n_clusters: int, fixed_zero: bool, *, skip: bool) -> Floats:
-    """Least cost (planes, n_clusters + 1, m + 1) of the first e blocks in at most j clusters.
-
-    Plane 1, with `fixed_zero`, has used the cluster at zero. With `skip` one divisible block at each cut costs
-    nothing: a bound from below for cuts that fall inside blocks.
-    """
-    count = len(blocks.divisible)
-    least = np.full((2 if fixed_zero else 1, n_clusters + 1, count + 1), np.inf)
-    places = np.arange(count + 1)
-    about_zero = blocks.moments[3] - blocks.moments[3, 0]
-    least[0, 0, 0] = 0.0
-    least[0, 1] = blocks.sse(np.zeros_like(places), places)
-    if fixed_zero:
-        least[1, 1] = about_zero
-    for j in range(2, n_clusters + 1):
-        before = least[:, j - 1]
-        opened = before.copy()
-        if skip:
-            np.minimum(opened[:, 1:], np.where(blocks.divisible, before[:, :-1], np.inf), out=opened[:, 1:])
-        for plane in range(len(least)):
-            least[plane, j, 0] = before[plane, 0]
-            np.minimum(before[plane, 1:], _layer(opened[plane], blocks), out=least[plane, j, 1:])
-        if fixed_zero:
-            zero_last = np.minimum.accumulate(opened[0] - about_zero) + about_zero
-            np.minimum(least[1, j], np.maximum(zero_last, 0.0), out=least[1, j])
-    return least
-
-
-def _layer(opened: Floats, blocks: _Blocks) -> Floats:
-    """`min over s < e of opened[s] + sse(s, e)` for e = 1..m: all midpoints of one depth of the recursion at once."""
-    count = len(opened) - 1
-    best, chosen = np.empty(count + 2), np.zeros(count + 2, dtype=np.int64)
-    chosen[count + 1] = count - 1
-    step = 1 << max(0, count.bit_length() - 1)
-    while step:
-        ends = np.arange(step, count + 1, 2 * step)
-        low = chosen[ends - step]
-        high = np.minimum(chosen[np.minimum(ends + step, count + 1)], ends - 1)
-        lengths = high - low + 1
-        offsets = np.cumsum(lengths) - lengths
-        starts = np.arange(int(lengths.sum())) + np.repeat(low - offsets, lengths)
-        costs = opened[starts] + blocks.sse(starts, np.repeat(ends, lengths))
-        best[ends] = np.minimum.reduceat(costs, offsets)
-        hits = np.flatnonzero(costs == np.repeat(best[ends], lengths))
-        chosen[ends] = starts[hits[np.searchsorted(hits, offsets)]]
-        step //= 2
-    return best[1 : count + 1]
-
-
-def _trace(blocks: _Blocks, n_clusters: int, fixed_zero: bool) -> tuple[Places, int | None]:
-    """First blocks of the runs of the least cost, and the place among them of the one at zero."""
-    least = _least(blocks, n_clusters, fixed_zero, skip=False)
-    plane, end = len(least) - 1, len(blocks.divisible)
-    starts: list[int] = []
-    zero_start = None
-    for j in range(n_clusters, 0, -1):
-        if end == 0:
-            break
-        if np.isfinite(least[plane, j - 1, end]) and least[plane, j - 1, end] <= least[plane, j, end]:
-            continue
-        costs = least[plane, j - 1, :end] + blocks.sse(np.arange(end), np.full(end, end))
-        start = int(costs.argmin())
-        if plane == 1:
-            at_zero = least[0, j - 1, : end + 1] + blocks.moments[3, end] - blocks.moments[3, : end + 1]
-            if at_zero.min() <= costs[start]:
-                plane, start = 0, int(at_zero.argmin())
-                zero_start = start if start < end else None
-        if start < end:
-            starts.append(start)
-        end = start
-    starts.reverse()
-    return np.array(starts, dtype=np.int64), None if zero_start is None else starts.index(zero_start)
+def _neighbours(edges: Places, windows: Places) -> tuple[Places, Places]:
+    """For every block, where the cluster before a cut in it can begin at the earliest, and the one after it can end."""
+    end = edges[-1]
+    begin, beyond = np.full(len(edges) - 1, end), np.zeros(len(edges) - 1, dtype=np.int64)
+    some = windows[..., 0] <= windows[..., 1]
+    low = np.where(some, windows[..., 0], end).min(axis=0)
+    high = np.where(some, windows[..., 1], 0).max(axis=0)
+    for j in range(1, len(low) - 1):
+        a, b = np.searchsorted(edges, low[j], side="right") - 1, np.searchsorted(edges, high[j], side="left") + 1
+        np.minimum(begin[a:b], low[j - 1], out=begin[a:b])
+        np.maximum(beyond[a:b], high[j + 1], out=beyond[a:b])
+    return begin, beyond

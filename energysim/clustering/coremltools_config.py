@@ -2,9 +2,11 @@
 
 The meaning of its fields and their defaults: documentation of coremltools 9, coremltools.optimize.torch.palettization.
 A name (a regular expression) comes before a type, a type before `global_config`; a weight is palettized when it has
-more elements than `weight_threshold`, by the first of several configurations for which it has.
+more elements than `weight_threshold`, by the first of several configurations for which it has. A vector of
+`cluster_dim` weights runs along the output channels, as its checkpoints show.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -89,6 +91,11 @@ def read_coremltools(node: Node, name: str) -> Recipe:
         rules += _rules(given, {"module_type": kind}, DEFAULT_BITS.get(kind, 4), problems, notes)
     # The first name that matches counts, and of our rules the last one.
     for pattern, given in reversed(list(_section(sections, "module_name_configs", problems))):
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            problems.add(given, f"'{shown(pattern)}' is no regular expression: {error}")
+            continue
         for kind in MODULE_TYPES:
             where = {"pattern": pattern, "is_regex": True, "module_type": kind, "line": given.line}
             rules += _rules(given, where, DEFAULT_BITS[kind], problems, notes)
@@ -140,6 +147,7 @@ def _entry(node: Node, default_bits: int, problems: Problems, notes: dict[str, N
     return fields["weight_threshold"] or 0, {
         "granularity": "vector" if dim > 1 else "scalar",
         "length": dim,
+        "vector_axis": 0 if dim > 1 else None,
         "bits": fields["n_bits"] or default_bits,
         "channels_per_codebook": fields["group_size"],
         "per_channel_scale": fields["enable_per_channel_scale"],

@@ -55,6 +55,7 @@ class Sharing:
 
     `zero_share` of the samples, those of least norm, become exactly zero. `channels_per_codebook` cuts the output
     channels into groups with a codebook each; `per_channel_scale` divides each channel by its largest magnitude first.
+    Samples run along the last axis, or `vector_axis` (0 or 1: output or input channels) if it is given.
     """
 
     granularity: str = "scalar"
@@ -65,6 +66,7 @@ class Sharing:
     zero_share: float = 0.0
     channels_per_codebook: int | None = None
     per_channel_scale: bool = False
+    vector_axis: int | None = None
     temperature: float | None = None
     iterations: int = 5
     epsilon: float = 1e-4
@@ -82,6 +84,12 @@ class Sharing:
         """The granularity for a weight."""
         length = self.length if self.granularity == "vector" else 1
         return Granularity(self.granularity, length, weight.transposed, weight.groups if weight.transposed else 1)
+
+    def axes(self, weight: Weight) -> tuple[int, ...]:
+        """The order of the weight's axes in which it is cut: empty for their own."""
+        if self.vector_axis is None or self.vector_axis >= len(weight.shape) - 1:
+            return ()
+        return (*(i for i in range(len(weight.shape)) if i != self.vector_axis), self.vector_axis)
 
     def tau(self, weight: str) -> float:
         """The temperature of DKM; InputError where neither the recipe nor the paper gives one."""

@@ -15,6 +15,8 @@ from energysim.granularity import KINDS
 from energysim.yaml_fields import Either, Field, Fields, Flag, Integer, MapOf, Number, Record, Text, read_fields
 from energysim.yaml_nodes import Node, Problems, dump, load, parse, shown
 
+RecipeLike = Recipe | str | Path | Mapping[str, Any]
+
 MODES = ("dkm", "gumbel", "hard")
 VARIANTS = ("relaxed", "hard", "none")
 
@@ -22,11 +24,14 @@ _ENTRY = {
     "granularity": Field(Text(choices=tuple(KINDS)), "what one sample is", None),
     "dim": Field(Integer(1, 1 << 20), "length of a sample that is a vector; 1 for scalars", None),
     "bits": Field(Integer(1, 16), "2^bits centroids", None),
-    "clusters": Field(Integer(1, 1 << 24), "centroids", None),
+    "clusters": Field(Integer(1), "centroids", None),
     "rate": Field(Number(exclusive=True, maximum=1), "centroids per sample (DeepK's cluster rate)", None),
     "zero_share": Field(Number(maximum=1), "share of the samples that become exactly zero", None),
     "channels_per_codebook": Field(Integer(1), "output channels that share one codebook (default: all)", None),
     "per_channel_scale": Field(Flag(), "divide every output channel by its largest magnitude first", None),
+    "vector_axis": Field(
+        Integer(0, 1), "samples run along this axis: 0 output, 1 input channels (default: last)", None
+    ),
     "temperature": Field(Number(exclusive=True), "of DKM's softmax", None),
     "iterations": Field(Integer(1, 1000), "of DKM in one step of training", None),
     "epsilon": Field(Number(), "DKM stops when no centroid moves further", None),
@@ -82,6 +87,13 @@ def read_recipe(text: str | Path) -> Recipe:
         said = "\n".join(f"recipe '{shown(str(text))}': {line.removeprefix(': ')}" for line in lines)
         raise InputError(said) from None
     return replace(made, rules=tuple(replace(rule, line=0) for rule in made.rules))
+
+
+def as_recipe(given: RecipeLike) -> Recipe:
+    """A recipe from whatever describes one: itself, a line, a YAML file, or nested mappings."""
+    if isinstance(given, Recipe):
+        return given
+    return recipe_from_mapping(given) if isinstance(given, Mapping) else read_recipe(given)
 
 
 def recipe_from_mapping(content: Mapping[str, Any], name: str = "recipe") -> Recipe:

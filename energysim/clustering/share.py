@@ -2,21 +2,19 @@
 
 import warnings
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from energysim import __version__
 from energysim.clustering.kmeans import FewerClustersWarning, kmeans
 from energysim.clustering.recipe import Recipe, Sharing, Weight
-from energysim.clustering.recipe_read import read_recipe
-from energysim.clustering.weights import DTYPES, check_tensor, identity, tensor_kind, to_dense, weights_of
+from energysim.clustering.recipe_read import RecipeLike, as_recipe
+from energysim.clustering.weights import DTYPES, check_tensor, identity, plain_state, tensor_kind, to_dense, weights_of
 from energysim.compressed.codings import smallest
-from energysim.compressed.model import FLOATING, Clustered, CompressedModel, Dense, WeightReport, block_shape, zero_of
+from energysim.compressed.model import FLOATING, Clustered, CompressedModel, Dense, WeightReport, zero_of
 from energysim.compressed.report import weight_report
 from energysim.errors import InputError
 from energysim.granularity import Granularity
@@ -27,17 +25,17 @@ Progress = Callable[[int, int], None]
 
 def share(
     model: nn.Module,
-    recipe: Recipe | str | Path,
+    recipe: RecipeLike,
     *,
     name: str = "",
     progress: Progress | None = None,
 ) -> CompressedModel:
     """Cluster the weights of a model as a recipe says, without training; the model is not changed.
 
-    The result has every tensor of the state dict, tied weights once. `recipe` may be text, see `read_recipe`. Raises
-    InputError naming the weight that cannot be shared: NaN or infinite, integer, sparse, without values.
+    The result has every tensor of the state dict, tied weights once. `recipe` may be a line, a YAML file or a mapping.
+    Raises InputError naming the weight that cannot be shared: NaN or infinite, integer, sparse, without values.
     """
-    recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    recipe = as_recipe(recipe)
     weights = weights_of(model)
     recipe.check_names(weights)
     state = plain_state(model)
@@ -56,18 +54,6 @@ def share(
             f"recipe '{recipe.text}' shares none of the {len(weights)} weights of '{type(model).__name__}'"
         )
     return assembled(model, state, shared, recipe, weights, name)
-
-
-def plain_state(model: nn.Module) -> dict[str, Any]:
-    """The state dict under the names it had before `prepare`: a parametrized weight is what is trained."""
-    state: dict[str, Any] = {}
-    for key, value in model.state_dict(keep_vars=True).items():
-        before, is_inside, inside = key.partition("parametrizations.")
-        if not is_inside:
-            state[key] = value
-        elif inside.count(".") == 1 and inside.endswith(".original"):
-            state[before + inside.removesuffix(".original")] = value
-    return state
 
 
 def assembled(
@@ -94,7 +80,7 @@ def assembled(
         kind = tensor_kind(model.get_submodule(owner), own)
         tensors[key] = shared[key][0] if key in shared else to_dense(key, value, kind)
     left = [weight.name for weight in weights if weight.name not in shared]
-    notes = (*recipe.notes, *([f"not shared by the recipe: {', '.join(left)}"] if left else []))
+    notes = (*recipe.notes, *([f"not shared: {', '.join(left)}"] if left else []))
     content = {"text": recipe.text, "method": recipe.method, "seed": recipe.seed, "content": dict(recipe.plain)}
     report = tuple(line for _, line in shared.values())
     return CompressedModel(
@@ -112,16 +98,16 @@ def share_weight(
     working = values.double() if values.dtype == torch.float64 else values.float()
     if scale is not None:
         working = working / scale
-    granularity = sharing.cut(weight)
+    granularity, axes = sharing.cut(weight), sharing.axes(weight)
     books, labels = [], []
     notes: list[str] = []
     for block in working.chunk(blocks, axis):
-        samples = granularity.samples(block)
+        samples = granularity.samples(block.permute(axes) if axes else block)
         book, label, said = _cluster(samples, sharing.clusters_of(len(samples)), sharing.zero_share, seed)
         books.append(book)
         labels.append(label)
         notes += said
-    return clustered(tensor, weight, granularity, books, labels, coding, axis, scale, tuple(dict.fromkeys(notes)))
+    return clustered(tensor, weight, granularity, books, labels, coding, axis, scale, tuple(dict.fromkeys(notes)), axes)
 
 
 def clustered(
@@ -134,6 +120,7 @@ def clustered(
     axis: int = 0,
     scale: Tensor | None = None,
     notes: tuple[str, ...] = (),
+    axes: tuple[int, ...] = (),
 ) -> tuple[Clustered, WeightReport]:
     """Codebooks and labels of a weight's blocks as a `Clustered` in the weight's own dtype, with its report."""
     most = max(len(book) for book in books)
@@ -145,7 +132,7 @@ def clustered(
     if coding == "smallest":
         coding = smallest(indices, most, zero_of(codebooks))
     shape = tuple(tensor.shape)
-    made = Clustered(codebooks, indices, shape, dtype, granularity, weight.kind, coding, axis, along)
+    made = Clustered(codebooks, indices, shape, dtype, granularity, weight.kind, coding, axis, along, axes)
     return made, weight_report(weight.name, to_dense(weight.name, tensor).values, made, notes)
 
 
@@ -171,7 +158,6 @@ def blocks_of(weight: Weight, sharing: Sharing) -> tuple[int, int]:
     each = sharing.channels_per_codebook or channels
     if channels % each:
         raise InputError(f"weight '{weight.name}': {channels} output channels do not divide into groups of {each}")
-    block_shape(weight.shape, channels // each, axis)
     return axis, channels // each
 
 
@@ -211,10 +197,3 @@ def _kmeans(samples: Tensor, k: int, seed: int) -> tuple[Tensor, Tensor, list[st
     fewer = len(result.centroids) < k
     notes = [f"{k} centroids asked, {len(result.centroids)} distinct samples: fewer kept"] if fewer else []
     return result.centroids, result.labels.cpu(), notes
-
-
-def parametrized_by(module: nn.Module, name: str) -> list[nn.Module]:
-    """The parametrizations of a module's weight, none if it has none."""
-    if not parametrize.is_parametrized(module, name):
-        return []
-    return list(module.get_submodule(f"parametrizations.{name}").children())

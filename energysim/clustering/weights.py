@@ -61,6 +61,10 @@ def weights_of(model: nn.Module) -> list[Weight]:
             if identity(tensor) in seen:
                 continue
             seen.add(identity(tensor))
+            ours = our_parametrization(module, parameter)
+            if ours is not None:
+                found.append(ours.about)
+                continue
             name = f"{layer}.{parameter}" if layer else parameter
             transposed = isinstance(module, _TRANSPOSED)
             groups = int(getattr(module, "groups", 1)) if transposed else 1
@@ -71,6 +75,36 @@ def weights_of(model: nn.Module) -> list[Weight]:
     if len(found) == 1:
         return [replace(found[0], place="only")]
     return [replace(found[0], place="first"), *found[1:-1], replace(found[-1], place="last")]
+
+
+def our_parametrization(module: nn.Module, name: str = "") -> Any:
+    """The parametrization that `prepare` put on a weight (or on any of the module's), or None; it has an `about`."""
+    if not parametrize.is_parametrized(module):
+        return None
+    lists = dict(module.get_submodule("parametrizations").named_children())
+    for each in [lists[name]] if name in lists else [] if name else lists.values():
+        for parametrization in each.children():
+            if isinstance(getattr(parametrization, "about", None), Weight):
+                return parametrization
+    return None
+
+
+def plain_state(model: nn.Module) -> dict[str, Any]:
+    """The state dict under the names it had before `prepare`: a weight is what is trained for it."""
+    ours: dict[str, str] = {}
+    for layer, module in model.named_modules():
+        for name in module.get_submodule("parametrizations")._modules if parametrize.is_parametrized(module) else ():
+            if our_parametrization(module, name) is not None:
+                dot = f"{layer}." if layer else ""
+                ours[f"{dot}parametrizations.{name}."] = f"{dot}{name}"
+    state: dict[str, Any] = {}
+    for key, value in model.state_dict(keep_vars=True).items():
+        inside = next((prefix for prefix in ours if key.startswith(prefix)), None)
+        if inside is None:
+            state[key] = value
+        elif key == f"{inside}original":
+            state[ours[inside]] = value
+    return state
 
 
 def raw_weight(module: nn.Module, name: str) -> Tensor:

@@ -88,7 +88,12 @@ def _pieces(name: str, tensor: Clustered) -> dict[str, Dense]:
 
 def _entry(tensor: Clustered) -> dict[str, Any]:
     entry = {"kind": tensor.kind, "shape": list(tensor.shape), "granularity": str(tensor.granularity)}
-    return entry | {"coding": tensor.coding, "axis": tensor.axis, "scaled": tensor.scale is not None}
+    return entry | {
+        "coding": tensor.coding,
+        "axis": tensor.axis,
+        "axes": list(tensor.axes),
+        "scaled": tensor.scale is not None,
+    }
 
 
 def _hash(header: Mapping[str, Any], stored: Mapping[str, Dense]) -> str:
@@ -171,7 +176,7 @@ def _check_types(header: Mapping[str, Any]) -> None:
 
 def _sizes(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list) or not all(type(i) is int and 0 <= i < 1 << 40 for i in value):
-        raise InputError("its shape must be a list of whole numbers")
+        raise InputError("its shape and axes must be lists of whole numbers")
     return tuple(value)
 
 
@@ -222,12 +227,15 @@ def _tensor(name: str, entry: Any, left: dict[str, Dense], room: int) -> Dense |
     if any(part.values.ndim != 1 for part in parts.values()):
         raise InputError("a part of its coding has more than one dimension")
     blocks, clusters, _ = codebooks.shape
-    count = blocks * granularity.sample_shape(block_shape(shape, blocks, axis))[0]
+    axes = _sizes(entry.get("axes"))
+    if axes and sorted(axes) != list(range(len(shape))):
+        raise InputError(f"axes {axes} are no order of the {len(shape)} axes of shape {shape}")
+    count = blocks * granularity.sample_shape(block_shape(shape, blocks, axis, axes))[0]
     zero = zero_of(codebooks.values)
     indices = CODINGS[coding].decode({p: part.values for p, part in parts.items()}, count, clusters, zero)
     scale = _take(f"{name}{SEPARATOR}scale", left, "F32").values if entry["scaled"] else None
     kind = entry["kind"]
-    return Clustered(codebooks.values, indices, shape, codebooks.dtype, granularity, kind, coding, axis, scale)
+    return Clustered(codebooks.values, indices, shape, codebooks.dtype, granularity, kind, coding, axis, scale, axes)
 
 
 def read_state(path: str | Path) -> dict[str, Dense]:

@@ -63,8 +63,9 @@ class Clustered:
     """A weight whose samples are rows of a codebook.
 
     `codebooks` is (blocks, K, d) in the carrier of `dtype`: the weight is cut into equal blocks along `axis`, each of
-    them into samples by `granularity`. `indices` (samples,) counts block after block. `scale` (F32, one for each slice
-    of `axis`) multiplies what the codebooks give. `coding` names how the file writes the indices.
+    them, its axes put in the order `axes` (none: as they are), into samples by `granularity`. `indices` (samples,)
+    counts block after block. `scale` (F32, one for each slice of `axis`) multiplies what the codebooks give. `coding`
+    names how the file writes the indices.
     """
 
     codebooks: Values
@@ -76,6 +77,7 @@ class Clustered:
     coding: str = "fixed"
     axis: int = 0
     scale: NDArray[np.float32] | None = None
+    axes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _check_dtype(self.dtype, self.codebooks, "codebooks")
@@ -90,6 +92,8 @@ class Clustered:
             or self.shape[self.axis] % self.blocks
         ):
             raise InputError(f"shape {self.shape} cannot be cut into {self.blocks} equal blocks along axis {self.axis}")
+        if self.axes and sorted(self.axes) != list(range(len(self.shape))):
+            raise InputError(f"axes {self.axes} are no order of the {len(self.shape)} axes of shape {self.shape}")
         count, length = self.granularity.sample_shape(self.block_shape)
         if length != self.length or self.indices.shape != (self.blocks * count,):
             has = f"{self.indices.size} indices of samples of {self.length}"
@@ -108,8 +112,8 @@ class Clustered:
 
     @property
     def block_shape(self) -> tuple[int, ...]:
-        """The shape of one block."""
-        return block_shape(self.shape, self.blocks, self.axis)
+        """The shape of one block, its axes in the order in which it is cut into samples."""
+        return block_shape(self.shape, self.blocks, self.axis, self.axes)
 
     @property
     def clusters(self) -> int:
@@ -148,6 +152,8 @@ class Clustered:
             self.granularity.restore(codebook[indices], self.block_shape)
             for codebook, indices in zip(self.codebooks, per_block, strict=True)
         ]
+        if self.axes:
+            parts = [part.transpose(np.argsort(self.axes)) for part in parts]
         whole = np.concatenate(parts, self.axis) if len(parts) > 1 else parts[0]
         if self.scale is not None:
             along = [-1 if axis == self.axis else 1 for axis in range(len(self.shape))]
@@ -155,9 +161,10 @@ class Clustered:
         return np.ascontiguousarray(whole)
 
 
-def block_shape(shape: tuple[int, ...], blocks: int, axis: int) -> tuple[int, ...]:
-    """The shape of one of the equal blocks that a weight is cut into along an axis."""
-    return tuple(size // blocks if i == axis else size for i, size in enumerate(shape))
+def block_shape(shape: tuple[int, ...], blocks: int, axis: int, axes: tuple[int, ...] = ()) -> tuple[int, ...]:
+    """The shape of one of the equal blocks that a weight is cut into along an axis, then its axes put in an order."""
+    block = [size // blocks if i == axis else size for i, size in enumerate(shape)]
+    return tuple(block[i] for i in axes or range(len(shape)))
 
 
 @dataclass(frozen=True, slots=True)

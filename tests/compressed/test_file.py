@@ -24,7 +24,7 @@ from energysim.granularity import Granularity, parse_granularity
 
 def clustered(shape: tuple[int, ...], granularity: str, clusters: int, **more: Any) -> Clustered:
     cut, blocks = parse_granularity(granularity), more.pop("blocks", 1)
-    count, length = cut.sample_shape(block_shape(shape, blocks, more.get("axis", 0)))
+    count, length = cut.sample_shape(block_shape(shape, blocks, more.get("axis", 0), more.get("axes", ())))
     random = np.random.default_rng(length * clusters)
     codebooks = random.normal(size=(blocks, clusters, length)).astype(np.float32)
     codebooks[:, 0] = 0
@@ -65,6 +65,9 @@ def test_restored_by_hand() -> None:
     picks = np.array([0, 1, 1, 0], np.uint32)
     both = Clustered(codebooks, picks, (2, 2), "F32", Granularity("scalar"), axis=1, scale=scale)
     assert both.restored().tolist() == [[1, 40], [2, 20]]
+    # Pairs down the columns of a 2 x 3 weight.
+    turned = Clustered(codebook, np.array([2, 0, 1], np.uint32), (2, 3), "F32", Granularity("vector", 2), axes=(1, 0))
+    assert turned.restored().tolist() == [[5, 1, 3], [6, 2, 4]]
 
 
 def test_round_trip_is_bit_for_bit(tmp_path: Path) -> None:
@@ -97,7 +100,9 @@ def test_any_shape_granularity_and_coding_round_trips(
     cuts = ["row", "scalar", "slice", "filter", "vector:2", "vector:5"]
     cut = data.draw(st.sampled_from(cuts + ["row/transposed", "filter/transposed"] * (len(shape) > 2)))
     coding = data.draw(st.sampled_from(sorted(CODINGS)))
-    tensor = clustered(shape, cut, data.draw(st.integers(1, 20)), axis=axis, blocks=blocks, coding=coding)
+    axes = data.draw(st.one_of(st.just(()), st.permutations(range(len(shape))).map(tuple)))
+    clusters = data.draw(st.integers(1, 20))
+    tensor = clustered(shape, cut, clusters, axis=axis, blocks=blocks, coding=coding, axes=axes)
     path = tmp_path_factory.mktemp("any") / "f"
     write(path, CompressedModel({"w": tensor}))
     assert read(path).state()["w"].values.tobytes() == tensor.restored().tobytes()
@@ -176,11 +181,12 @@ def _store(name: str, values: Any, dtype: str) -> Callable[[dict[str, Any], dict
 LIES = {
     "larger shape": (_set("odd.weight", shape=[5, 7000]), "tensor 'odd.weight': "),
     "huge shape": (_set("odd.weight", shape=[1 << 39, 1 << 39]), "cannot be in a file of this size"),
-    "negative shape": (_set("odd.weight", shape=[-5, 7]), "must be a list of whole numbers"),
+    "negative shape": (_set("odd.weight", shape=[-5, 7]), "must be lists of whole numbers"),
     "zero shape": (_set("odd.weight", shape=[0, 7]), "tensor 'odd.weight': "),
     "unknown coding": (_set("odd.weight", coding="zip"), "unknown coding 'zip'; known: fixed, huffman, run_length"),
     "coding without its parts": (_set("odd.weight", coding="huffman"), "'odd.weight::block_bits' is missing"),
     "axis": (_set("transposed.weight", axis=4), "axis 4 and shape (3, 8, 2, 2) of a weight cannot be"),
+    "axes": (_set("odd.weight", axes=[0, 2]), "axes (0, 2) are no order of the 2 axes of shape (5, 7)"),
     "granularity": (_set("odd.weight", granularity="rows"), "unknown granularity 'rows'; did you mean 'row'?"),
     "length": (_set("odd.weight", granularity="vector:5"), "tensor 'odd.weight': "),
     "kind": (_set("conv.bias", kind="bais"), "its kind must be one of"),

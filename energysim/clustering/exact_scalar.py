@@ -47,6 +47,21 @@ def exact_scalar(
     return rounded, chosen, float((gap if weights is None else gap * weights).sum())
 
 
+def settled_scalar(values: Tensor, n_clusters: int, weights: Tensor | None, fixed_zero: bool) -> Tensor:
+    """Centroids (k,) in rising order of Lloyd's iterations on `values` (N,), by running sums: O(k log N) each.
+
+    They begin as dense as an optimum for many clusters would be. Zero comes first with `fixed_zero`.
+    """
+    distinct, mass = _distinct(values.cpu().numpy(), None if weights is None else weights.cpu().numpy())
+    line = _line(distinct, mass, fixed_zero)
+    _, centroids = line.settled(line.spread(n_clusters, line.first_edges(max(3000, 48 * n_clusters))))
+    found = (np.sort(centroids) - line.zero) * line.scale
+    if fixed_zero:
+        zero = int(np.abs(found).argmin())
+        found = np.concatenate(([0.0], np.delete(found, zero)))
+    return torch.from_numpy(found).to(values)
+
+
 def _distinct(values: NDArray[np.floating], weights: NDArray[np.floating] | None) -> tuple[Floats, Floats]:
     """Distinct values in rising order and the weight that each carries; values of no weight are left out."""
     if weights is None:
@@ -68,7 +83,7 @@ def optimal_cuts(values: Floats, mass: Floats, n_clusters: int, fixed_zero: bool
     edges = line.first_edges(few)
     divisible = np.diff(edges) > 1
     windows = np.tile(np.array([0, len(values)]), (2 if fixed_zero else 1, n_clusters + 1, 1))
-    known = line.settled(line.spread(n_clusters, edges))
+    known, _ = line.settled(line.spread(n_clusters, edges))
     gaps = line.first_gaps(edges, known)
     while True:
         blocks = Blocks(line.moments[:, edges], line.reliefs(edges, divisible, gaps))
@@ -77,7 +92,7 @@ def optimal_cuts(values: Floats, mass: Floats, n_clusters: int, fixed_zero: bool
         starts, zero_run = trace(blocks, ahead)
         if not divisible.any():
             return edges[starts], zero_run
-        known = min(known, line.settled(line.means(edges[starts], zero_run)))
+        known = min(known, line.settled(line.means(edges[starts], zero_run))[0])
         back = least_costs(blocks.reversed(), (len(edges) - 1 - within)[::-1, ::-1, ::-1])
         limit = known + SLACK * (known + abs(line.moments[2, -1] - line.moments[2, 0]))
         edges, divisible, gaps, windows = _refined(line, edges, divisible, gaps, blocks.relief, ahead, back, limit, few)
@@ -93,6 +108,7 @@ class _Line:
 
     values: Floats
     zero: float
+    scale: float
     moments: Floats
     fixed_zero: bool
 
@@ -125,22 +141,23 @@ class _Line:
             centroids = np.append(centroids, self.zero)
         return np.sort(centroids)
 
-    def settled(self, centroids: Floats) -> float:
-        """Cost that Lloyd's iterations reach from these centroids."""
-        cost = np.inf
+    def settled(self, centroids: Floats) -> tuple[float, Floats]:
+        """Cost and centroids that Lloyd's iterations reach from these centroids."""
+        cost, best = np.inf, centroids
         for _ in range(2000):
             centroids = np.sort(centroids)
             cuts = np.searchsorted(self.values, (centroids[1:] + centroids[:-1]) / 2)
             mass, first, second, about_zero = np.diff(self.moments[:, [0, *cuts, len(self.values)]], axis=1)
-            sse = np.maximum(second - first * first / np.where(mass > 0, mass, 1.0), 0.0)
             moved = np.where(mass > 0, first / np.where(mass > 0, mass, 1.0), centroids)
+            sse = np.maximum(second - first * moved, 0.0)
             if self.fixed_zero:
                 at_zero = int(np.abs(centroids - self.zero).argmin())
                 sse[at_zero], moved[at_zero] = about_zero[at_zero], self.zero
             if sse.sum() >= cost:
                 break
-            cost, centroids = float(sse.sum()), moved
-        return cost
+            cost, best = float(sse.sum()), moved
+            centroids = moved
+        return cost, best
 
     def first_gaps(self, edges: Places, known: float) -> Floats:
         """Half the distance that two centroids can have whose cut lies in a block, when no cluster costs over `known`."""
@@ -177,7 +194,7 @@ def _line(values: Floats, mass: Floats, fixed_zero: bool) -> _Line:
     moments = np.zeros((4, len(values) + 1))
     np.cumsum(terms[:, middle:], axis=1, out=moments[:, middle + 1 :])
     moments[:, :middle] = -np.cumsum(terms[:, :middle][:, ::-1], axis=1)[:, ::-1]
-    return _Line(about, -float(values[middle]) / scale, moments, fixed_zero)
+    return _Line(about, -float(values[middle]) / scale, scale, moments, fixed_zero)
 
 
 def _reach(blocks: Blocks, limit: float) -> Places:

@@ -7,12 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from energysim.clustering.exact_scalar import exact_scalar
+from energysim.clustering.exact_scalar import exact_scalar, settled_scalar
 from energysim.clustering.lloyd import lloyd
 from energysim.errors import InputError, unknown
 
 INITS = ("k-means++",)
 """Ways to choose the first centroids by name; the other way is to give them."""
+MOST_EXACT = 1024
+"""Clusters of scalars up to which the optimum is found; more of them start so dense that Lloyd's iterations do."""
 
 
 class FewerClustersWarning(UserWarning):
@@ -46,7 +48,7 @@ def kmeans(
 ) -> KMeansResult:
     """Cluster the samples, (N, d), into at most `n_clusters` clusters of least squared distance.
 
-    Scalars (d = 1) get the exact optimum by dynamic programming unless the first centroids are given (k, d); vectors
+    Up to 1,024 clusters of scalars (d = 1) are the exact optimum, unless the first centroids are given (k, d); vectors
     get Lloyd's iterations until the mean squared shift is below `tolerance` times the samples' variance.
     `fixed_zero` keeps centroid 0 at zero. `InputError` for samples that are empty or not finite, for numbers
     that cannot be, and `FewerClustersWarning` where there are fewer distinct samples than clusters.
@@ -70,7 +72,9 @@ def kmeans(
         )
     if distinct is not None and len(distinct) <= k:
         return _lossless(points, distinct)
-    if points.shape[1] == 1 and first is None:
+    if points.shape[1] == 1 and first is None and k > MOST_EXACT:
+        first = settled_scalar(points[:, 0], k, weights, fixed_zero)[:, None]
+    elif points.shape[1] == 1 and first is None:
         centroids, labels, inertia = exact_scalar(points[:, 0], k, weights, fixed_zero)
         return KMeansResult(centroids[:, None], labels, inertia, 0)
     return KMeansResult(*lloyd(points, k, seed, first, weights, fixed_zero, max_iterations, tolerance))
@@ -148,3 +152,26 @@ def _lossless(points: Tensor, distinct: Tensor) -> KMeansResult:
     place = torch.empty(len(distinct), dtype=torch.int64, device=points.device)
     place[inverse[: len(distinct)]] = torch.arange(len(distinct), device=points.device)
     return KMeansResult(distinct, place[inverse[len(distinct) :]], 0.0, 0)
+
+
+def first_centroids(samples: Tensor, n_clusters: int, seed: int, init: str) -> Tensor:
+    """Centroids (k, d) to start a DKM layer with, from no more than a quarter million of its samples (N, d).
+
+    `k-means++` and Lloyd's iterations for vectors, their one-dimensional equal for scalars; `random` samples.
+    """
+    points = check_samples(samples)
+    if init not in ("k-means++", "random"):
+        raise unknown("init", init, ("k-means++", "random"))
+    distinct = _distinct_up_to(points, n_clusters + 1, False)
+    if distinct is not None:
+        return kmeans(points, n_clusters, seed=seed).centroids
+    generator = torch.Generator().manual_seed(seed)
+    if init == "random":
+        return points[torch.randperm(len(points), generator=generator)[:n_clusters].to(points.device)].clone()
+    most = 1 << 18 if points.shape[1] == 1 else max(1 << 14, 64 * n_clusters)
+    if len(points) > most:
+        chosen = points[torch.randint(len(points), (most,), generator=generator).to(points.device)]
+        points = points if _distinct_up_to(chosen, n_clusters + 1, False) is not None else chosen
+    if points.shape[1] == 1:
+        return settled_scalar(points[:, 0], n_clusters, None, False)[:, None]
+    return kmeans(points, n_clusters, seed=seed, max_iterations=25).centroids

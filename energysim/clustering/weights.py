@@ -46,7 +46,8 @@ def _kind(module: nn.Module) -> str:
 def _parameters(module: nn.Module) -> Iterator[str]:
     """Names of a module's own weights."""
     for name in _ATTENTION if isinstance(module, nn.MultiheadAttention) else ("weight",):
-        if isinstance(getattr(module, name, None), Tensor):
+        # A parametrized weight is not looked at: that would compute it, and move DKM's centroids in training.
+        if parametrize.is_parametrized(module, name) or isinstance(getattr(module, name, None), Tensor):
             yield name
 
 

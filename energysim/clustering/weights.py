@@ -71,11 +71,7 @@ def weights_of(model: nn.Module) -> list[Weight]:
             groups = int(getattr(module, "groups", 1)) if transposed else 1
             shape = tuple(tensor.shape)
             found.append(Weight(name, layer, kind, shape, own_type(module).__name__, "", transposed, groups))
-    if not found:
-        raise InputError(f"model '{type(model).__name__}' has no convolution, linear or embedding weights")
-    if len(found) == 1:
-        return [replace(found[0], place="only")]
-    return [replace(found[0], place="first"), *found[1:-1], replace(found[-1], place="last")]
+    return _placed(found, f"model '{type(model).__name__}'")
 
 
 def our_parametrization(module: nn.Module, name: str = "") -> Any:
@@ -125,6 +121,15 @@ def identity(tensor: Tensor) -> object:
     return (tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
 
 
+def kinds_of(model: nn.Module) -> dict[str, str]:
+    """What each tensor of a model's state dict is, by the names it had before `prepare`."""
+    kinds = {}
+    for name in plain_state(model):
+        layer, _, own = name.rpartition(".")
+        kinds[name] = tensor_kind(model.get_submodule(layer), own)
+    return kinds
+
+
 def tensor_kind(module: nn.Module, name: str) -> str:
     """What a tensor is to its module, in the words of `energysim.compressed.model.TENSOR_KINDS`."""
     if isinstance(module, _NORMS) or "Norm" in own_type(module).__name__:
@@ -132,6 +137,39 @@ def tensor_kind(module: nn.Module, name: str) -> str:
     if name.endswith("bias"):
         return "bias"
     return _kind(module) if name in _parameters(module) and _kind(module) else "other"
+
+
+def guessed_kind(name: str, shape: tuple[int, ...]) -> str:
+    """What a tensor probably is, from its name and shape alone."""
+    words = name.lower()
+    if "running_" in words or "norm" in words or ".bn" in f".{words}":
+        return "other" if words.endswith("num_batches_tracked") else "normalisation"
+    if words.endswith("bias"):
+        return "bias"
+    if len(shape) == 2:
+        return "embedding" if "embed" in words else "linear"
+    return "convolution" if 3 <= len(shape) <= 5 else "other"
+
+
+def guessed_weights(state: Mapping[str, Any]) -> list[Weight]:
+    """The weights of a state dict without its model: names, kinds and places as far as names and shapes tell."""
+    found: list[Weight] = []
+    seen: set[object] = set()
+    for name, tensor in state.items():
+        kind = guessed_kind(name, tuple(tensor.shape)) if isinstance(tensor, Tensor) else "other"
+        if kind in ("convolution", "linear", "embedding") and identity(tensor) not in seen:
+            seen.add(identity(tensor))
+            found.append(Weight(name, name.rpartition(".")[0] or name, kind, tuple(tensor.shape)))
+    return _placed(found, "the state dict")
+
+
+def _placed(found: list[Weight], model: str) -> list[Weight]:
+    """The weights with the first and the last one marked."""
+    if not found:
+        raise InputError(f"{model} has no convolution, linear or embedding weights")
+    if len(found) == 1:
+        return [replace(found[0], place="only")]
+    return [replace(found[0], place="first"), *found[1:-1], replace(found[-1], place="last")]
 
 
 def check_tensor(name: str, tensor: Any) -> Tensor:

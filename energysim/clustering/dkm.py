@@ -90,7 +90,7 @@ class DKM(nn.Module):
             return self.snap(weight).weight
         samples = self._samples(weight)
         before = self._start(samples)
-        soft, after = self._soft(samples, before.to(_working(samples).dtype))
+        soft, after = self._soft(samples, before.to(_working(samples).dtype, copy=True))
         with torch.no_grad():
             self.centroids[: len(after)] = after.to(self.centroids)
         restored: Tensor = self.granularity.restore(soft, tuple(weight.shape))

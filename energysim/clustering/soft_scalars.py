@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-BLOCK = 1 << 16
+BLOCK = 1 << 15
 """Weights, and node-by-centroid entries, that are worked on at once."""
 CUBIC = torch.tensor(
     [[0.0, -2.0, 3.0, -1.0], [6.0, -3.0, -6.0, 3.0], [0.0, 6.0, 3.0, -3.0], [0.0, -1.0, 0.0, 1.0]],

@@ -36,8 +36,8 @@ def find_shared(
 ) -> CompressedModel:
     """The compressed model of a state dict in which weights are shared already; every bit stays as it is.
 
-    `kinds` are those of the tensors by name; without them they are guessed from names and shapes. Buffers of coremltools
-    are used and left out. Raises InputError when no weight is shared.
+    `kinds` are those of the tensors by name; without them they are guessed from names and shapes. Buffers of
+    coremltools are used and left out. Raises InputError when no weight is shared.
     """
     marks = {key for key in state if key.rpartition(".")[2].startswith(MARK)}
     tensors: dict[str, Dense | Clustered] = {}
@@ -76,7 +76,7 @@ def find_shared(
 
 
 def smallest_clustering(dense: Dense) -> Clustered | None:
-    """The weight by the samples, of `CUTS`, that make it smallest, None where none is worth while; bits are compared."""
+    """The weight by the samples, of `CUTS`, that make it smallest; None where none is worth while."""
     best: Clustered | None = None
     least = WORTH * dense.values.nbytes * 8
     for kind in CUTS:
@@ -99,7 +99,7 @@ def smallest_clustering(dense: Dense) -> Clustered | None:
 def _hopeless(samples: Values, least_bits: float) -> bool:
     """Whether the distinct rows among the first ones alone would be a codebook that is too large."""
     some = samples[: 1 + int(2 * least_bits / (samples.shape[1] * samples.itemsize * 8))]
-    return int(len(_distinct(some)[0])) * samples.shape[1] * samples.itemsize * 8 > least_bits
+    return bool(len(_distinct(some)[0]) * samples.shape[1] * samples.itemsize * 8 > least_bits)
 
 
 def _distinct(samples: Values) -> tuple[Values, Any]:

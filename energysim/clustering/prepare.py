@@ -16,7 +16,15 @@ from energysim.clustering.dkm import DKM
 from energysim.clustering.recipe import Recipe, Sharing, Weight
 from energysim.clustering.recipe_read import RecipeLike, as_recipe
 from energysim.clustering.share import assembled, blocks_of, channel_scale, checked, clustered, share_weight
-from energysim.clustering.weights import identity, our_parametrization, plain_state, to_tensor, weights_of
+from energysim.clustering.weights import (
+    identity,
+    kinds_of,
+    our_parametrization,
+    own_type,
+    plain_state,
+    to_tensor,
+    weights_of,
+)
 from energysim.compressed.model import Clustered, CompressedModel, Dense, WeightReport, block_shape
 from energysim.errors import InputError
 
@@ -201,4 +209,4 @@ def finalize(model: nn.Module, recipe: RecipeLike | None = None, *, name: str = 
             shared[weight.name] = share_weight(state[weight.name], weight, sharing, recipe.seed, recipe.coding)
     if recipe is None:
         raise InputError("the model has not been prepared; give the recipe (Deep k-Means), or use `share`")
-    return assembled(model, state, shared, recipe, weights, name)
+    return assembled(name or own_type(model).__name__, state, kinds_of(model), shared, recipe, weights)

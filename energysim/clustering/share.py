@@ -12,7 +12,18 @@ from energysim import __version__
 from energysim.clustering.kmeans import FewerClustersWarning, kmeans
 from energysim.clustering.recipe import Recipe, Sharing, Weight
 from energysim.clustering.recipe_read import RecipeLike, as_recipe
-from energysim.clustering.weights import DTYPES, check_tensor, identity, plain_state, tensor_kind, to_dense, weights_of
+from energysim.clustering.weights import (
+    DTYPES,
+    check_tensor,
+    guessed_kind,
+    guessed_weights,
+    identity,
+    kinds_of,
+    own_type,
+    plain_state,
+    to_dense,
+    weights_of,
+)
 from energysim.compressed.codings import smallest
 from energysim.compressed.model import FLOATING, Clustered, CompressedModel, Dense, WeightReport, zero_of
 from energysim.compressed.report import weight_report
@@ -24,21 +35,27 @@ Progress = Callable[[int, int], None]
 
 
 def share(
-    model: nn.Module,
+    model: nn.Module | Mapping[str, Tensor],
     recipe: RecipeLike,
     *,
     name: str = "",
     progress: Progress | None = None,
 ) -> CompressedModel:
-    """Cluster the weights of a model as a recipe says, without training; the model is not changed.
+    """Cluster the weights of a model, or of a state dict, as a recipe says, without training; it is not changed.
 
     The result has every tensor of the state dict, tied weights once. `recipe` may be a line, a YAML file or a mapping.
     Raises InputError naming the weight that cannot be shared: NaN or infinite, integer, sparse, without values.
     """
     recipe = as_recipe(recipe)
-    weights = weights_of(model)
+    if isinstance(model, nn.Module):
+        weights, state, kinds = weights_of(model), plain_state(model), kinds_of(model)
+    else:
+        weights, state = guessed_weights(model), dict(model)
+        kinds = {
+            key: guessed_kind(key, tuple(value.shape)) for key, value in state.items() if isinstance(value, Tensor)
+        }
+    name = name or (own_type(model).__name__ if isinstance(model, nn.Module) else "model")
     recipe.check_names(weights)
-    state = plain_state(model)
     plan = {weight.name: (weight, recipe.sharing_of(weight)) for weight in weights}
     shared: dict[str, tuple[Clustered, WeightReport]] = {}
     wanted = [(weight, sharing) for weight, sharing in plan.values() if sharing is not None]
@@ -50,19 +67,17 @@ def share(
     if progress is not None:
         progress(len(wanted), len(wanted))
     if not shared:
-        raise InputError(
-            f"recipe '{recipe.text}' shares none of the {len(weights)} weights of '{type(model).__name__}'"
-        )
-    return assembled(model, state, shared, recipe, weights, name)
+        raise InputError(f"recipe '{recipe.text}' shares none of the {len(weights)} weights of '{name}'")
+    return assembled(name, state, kinds, shared, recipe, weights)
 
 
 def assembled(
-    model: nn.Module,
+    name: str,
     state: Mapping[str, Any],
+    kinds: Mapping[str, str],
     shared: Mapping[str, tuple[Clustered, WeightReport]],
     recipe: Recipe,
     weights: list[Weight],
-    name: str = "",
 ) -> CompressedModel:
     """A compressed model from shared weights and what is left of the state dict, with notes on what stayed dense."""
     tensors: dict[str, Dense | Clustered] = {}
@@ -76,16 +91,12 @@ def assembled(
         if kept[identity(value)] != key:
             ties[key] = kept[identity(value)]
             continue
-        owner, _, own = key.rpartition(".")
-        kind = tensor_kind(model.get_submodule(owner), own)
-        tensors[key] = shared[key][0] if key in shared else to_dense(key, value, kind)
+        tensors[key] = shared[key][0] if key in shared else to_dense(key, value, kinds.get(key, "other"))
     left = [weight.name for weight in weights if weight.name not in shared]
     notes = (*recipe.notes, *([f"not shared: {', '.join(left)}"] if left else []))
     content = {"text": recipe.text, "method": recipe.method, "seed": recipe.seed, "content": dict(recipe.plain)}
     report = tuple(line for _, line in shared.values())
-    return CompressedModel(
-        tensors, name or type(model).__name__, ties, content, f"energysim {__version__}", report, notes
-    )
+    return CompressedModel(tensors, name, ties, content, f"energysim {__version__}", report, notes)
 
 
 def share_weight(

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from energysim import __version__
+from energysim.commands import add_compression_commands
 from energysim.errors import EnergysimError, InputError, OutputError, nearest
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ def parser() -> argparse.ArgumentParser:
         "energysim schema accelerator > accelerator.schema.json",
     )
     command.add_argument("kind", metavar="KIND", choices=("accelerator",), help="accelerator")
+    add_compression_commands(commands, _command)
     return top
 
 
@@ -190,7 +192,7 @@ def estimate_command(options: argparse.Namespace) -> None:
         check_writable(options.output)
     accelerator = read_accelerator(options.on)
     model = _read(options)
-    with _progress() as progress:
+    with progress_bar("mapping layers") as progress:
         result = estimate(
             model,
             accelerator,
@@ -354,7 +356,7 @@ def schema_command(options: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _progress() -> "Iterator[Progress | None]":
+def progress_bar(doing: str) -> "Iterator[Progress | None]":
     """A progress bar on standard error, if that is a terminal and the work is long; it vanishes at the end."""
     if not sys.stderr.isatty():
         yield None
@@ -363,7 +365,7 @@ def _progress() -> "Iterator[Progress | None]":
     from rich.progress import Progress as Bars
 
     bars = Bars(console=Console(stderr=True), transient=True)
-    task = bars.add_task("mapping layers", total=None)
+    task = bars.add_task(doing, total=None)
     began = monotonic()
 
     def progress(done: int, total: int) -> None:

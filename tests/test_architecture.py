@@ -25,7 +25,7 @@ ALLOWED = {
     "costs": {"errors", "workload", "hardware", "mapping"},
     "estimate": {"errors", "workload", "hardware", "mapping", "costs", "packaged"},
     "calibration": {"errors", "estimate", "workload", "hardware", "mapping", "costs"},
-    "report": {"errors", "workload", "hardware", "mapping", "costs", "estimate"},
+    "report": {"errors", "workload", "hardware", "mapping", "costs", "estimate", "compressed"},
 }
 """Room to the rooms it may import; the command line and the package's front door may import every room."""
 

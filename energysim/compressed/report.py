@@ -1,6 +1,6 @@
 """How far a shared weight is from what it was: mean squared error, SQNR, cosine, distinct values, bits."""
 
-from math import log10, sqrt
+from math import isfinite, log10, sqrt
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,13 @@ from energysim.compressed.model import Clustered, Values, WeightReport
 
 def weight_report(name: str, original: Values, tensor: Clustered, notes: tuple[str, ...] = ()) -> WeightReport:
     """Compare a weight (any float dtype of numpy, the tensor's shape) with what is left of it."""
-    was, now = (as_floats(x).ravel().astype(np.float64) for x in (original, tensor.restored()))
+    restored = tensor.restored()
+    was, now = (as_floats(x).ravel().astype(np.float64) for x in (original, restored))
     noise, signal, kept = float(((was - now) ** 2).sum()), float((was**2).sum()), float((now**2).sum())
+    if restored.tobytes() == original.tobytes():
+        noise = 0.0  # also where values are not finite
+    if not isfinite(signal):
+        signal = 0.0
     counts = np.bincount(tensor.indices, minlength=tensor.clusters)
     return WeightReport(
         name,

@@ -63,7 +63,7 @@ def add_compression_commands(commands: Any, new_command: NewCommand) -> None:
 def compress_command(options: argparse.Namespace) -> None:
     """Share a model's weights after training; print the report, and write the file if one is named."""
     from energysim.cli import progress_bar
-    from energysim.compressed.file import write
+    from energysim.compressed.file import write_compressed
     from energysim.report.compression import written
 
     _check_output(options.output, options.model, options.recipe)
@@ -71,7 +71,7 @@ def compress_command(options: argparse.Namespace) -> None:
         model = _compressed(options.model, options.recipe, progress)
     _print(model, options.format)
     if options.output:
-        print(written(options.output, write(options.output, model)), file=sys.stderr)
+        print(written(options.output, write_compressed(options.output, model)), file=sys.stderr)
 
 
 def _compressed(reference: str, recipe: str, progress: "Progress | None") -> "CompressedModel":
@@ -111,18 +111,18 @@ def _compressed(reference: str, recipe: str, progress: "Progress | None") -> "Co
 
 def size_command(options: argparse.Namespace) -> None:
     """Print the sizes of a compressed file."""
-    from energysim.compressed.file import read
+    from energysim.compressed.file import read_compressed
 
-    _print(read(options.file), options.format)
+    _print(read_compressed(options.file), options.format)
 
 
 def decompress_command(options: argparse.Namespace) -> None:
     """Write the whole tensors of a compressed file."""
-    from energysim.compressed.file import read, write_state
+    from energysim.compressed.file import read_compressed, write_state
     from energysim.report.compression import written
 
     _check_output(options.output, options.file)
-    print(written(options.output, write_state(options.output, read(options.file).state())), file=sys.stderr)
+    print(written(options.output, write_state(options.output, read_compressed(options.file).state())), file=sys.stderr)
 
 
 def _print(model: "CompressedModel", form: str) -> None:

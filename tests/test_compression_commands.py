@@ -13,7 +13,7 @@ from torch import nn
 
 from energysim.cli import main
 from energysim.compressed.container import read_container
-from energysim.compressed.file import read, write
+from energysim.compressed.file import read_compressed, write_compressed
 from tests.clustering.test_share import network
 from tests.test_architecture import loaded_by
 
@@ -64,7 +64,7 @@ def test_compress_size_decompress(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["decompress", file, "-o", state]) == 0
     whole, _ = read_container(state)
     assert {name: tensor.values.tobytes() for name, tensor in whole.items()} == {
-        name: tensor.values.tobytes() for name, tensor in read(file).state().items()
+        name: tensor.values.tobytes() for name, tensor in read_compressed(file).state().items()
     }
 
 
@@ -135,7 +135,7 @@ def test_an_altered_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
     from energysim.clustering.share import share
 
     file = tmp_path / "f"
-    write(file, share(network(), "dkm:2/2"))
+    write_compressed(file, share(network(), "dkm:2/2"))
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
@@ -146,7 +146,7 @@ def test_an_altered_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_size_and_decompress_need_no_torch(tmp_path: Path) -> None:
     from energysim.clustering.share import share
 
-    write(tmp_path / "f", share(network(), "dkm:2/2"))
+    write_compressed(tmp_path / "f", share(network(), "dkm:2/2"))
     for arguments in (("size", str(tmp_path / "f")), ("decompress", str(tmp_path / "f"), "-o", str(tmp_path / "s"))):
         loaded = loaded_by(*arguments)
         assert "numpy" in loaded

@@ -1,4 +1,4 @@
-"""The compressed model file: `write` and `read`. One safetensors file, its header a JSON text under "energysim".
+"""The compressed model file: one safetensors file, its header a JSON text under "energysim" in the metadata.
 
 For a clustered tensor `w` the file holds `w::codebooks`, the parts of its coding (`w::indices`, ...), and perhaps
 `w::scale`; other tensors stand under their own names. docs/decisions/compressed-file.md says why.
@@ -47,7 +47,7 @@ def parts_of(tensor: Clustered) -> Parts:
     return CODINGS[tensor.coding].encode(tensor.indices, tensor.clusters, tensor.zero)
 
 
-def write(path: str | Path, model: CompressedModel) -> int:
+def write_compressed(path: str | Path, model: CompressedModel) -> int:
     """Write a compressed model and return the file's bytes; the old file stays until the new one is whole.
 
     Raises InputError for a model that cannot be coded, OutputError when the file cannot be written.
@@ -111,7 +111,7 @@ def is_compressed(metadata: Mapping[str, str]) -> bool:
     return KEY in metadata
 
 
-def read(path: str | Path) -> CompressedModel:
+def read_compressed(path: str | Path) -> CompressedModel:
     """The compressed model in a file; raises InputError, naming file, tensor and number, for whatever is not sound.
 
     Nothing in the file is executed; sizes, indices and code words are checked against each other and the file's bytes.
@@ -241,7 +241,7 @@ def _tensor(name: str, entry: Any, left: dict[str, Dense], room: int) -> Dense |
 def read_state(path: str | Path) -> dict[str, Dense]:
     """Every tensor of a compressed model's file, or of a plain safetensors file, whole and by name."""
     stored, metadata = read_container(path)
-    return read(path).state() if is_compressed(metadata) else stored
+    return read_compressed(path).state() if is_compressed(metadata) else stored
 
 
 def write_state(path: str | Path, state: Mapping[str, Dense]) -> int:

@@ -14,7 +14,7 @@ from energysim.clustering.checkpoint import read_checkpoint
 from energysim.clustering.found import find_shared
 from energysim.clustering.share import share
 from energysim.clustering.weights import to_tensors
-from energysim.compressed.file import read, write
+from energysim.compressed.file import read_compressed, write_compressed
 from energysim.compressed.model import CompressedModel
 from energysim.errors import InputError
 from tests.clustering.test_share import Tied, network
@@ -30,8 +30,8 @@ def same_bits(model: CompressedModel, state: dict[str, torch.Tensor]) -> bool:
 def test_coremltools_checkpoint_becomes_a_file_bit_for_bit(tmp_path: Path) -> None:
     state = read_checkpoint(CHECKPOINT)
     made = find_shared(state, name="palettized")
-    write(tmp_path / "f", made)
-    back = read(tmp_path / "f")
+    write_compressed(tmp_path / "f", made)
+    back = read_compressed(tmp_path / "f")
     assert same_bits(back, state)
     assert set(back.state()) == {key for key in state if "_COREML_" not in key}
     shapes = {
@@ -86,8 +86,8 @@ def test_bits_are_compared_not_values(tmp_path: Path) -> None:
     made = find_shared({"w": weight})
     assert dict(made.clustered())["w"].clusters == 4
     assert same_bits(made, {"w": weight})
-    write(tmp_path / "f", made)
-    assert read(tmp_path / "f").report[0].mse == 0
+    write_compressed(tmp_path / "f", made)
+    assert read_compressed(tmp_path / "f").report[0].mse == 0
 
 
 def test_half_precision_and_ties() -> None:

@@ -11,7 +11,7 @@ from torch.nn import functional
 from energysim.clustering.prepare import finalize, prepare
 from energysim.clustering.share import share
 from energysim.clustering.weights import to_tensors
-from energysim.compressed.file import read, write
+from energysim.compressed.file import read_compressed, write_compressed
 from energysim.errors import InputError
 from tests.clustering.test_share import Tied, network
 
@@ -44,8 +44,8 @@ def test_finalized_is_what_the_prepared_model_evaluates(recipe: str, tmp_path: P
     prepared.eval()
     images = torch.randn(2, 3, 5, 5)
     expected = prepared(images)
-    write(tmp_path / "f", finalize(prepared))
-    loaded = to_tensors(read(tmp_path / "f").state())
+    write_compressed(tmp_path / "f", finalize(prepared))
+    loaded = to_tensors(read_compressed(tmp_path / "f").state())
     assert loaded.keys() == before.keys()
     plain = network(1)
     plain.load_state_dict(loaded)
@@ -70,8 +70,8 @@ def test_resumption_is_exact(recipe: str, tmp_path: Path) -> None:
     optimiser.load_state_dict(saved["optimiser"])
     steps(resumed, optimiser, range(2, 5))
 
-    write(tmp_path / "straight", finalize(straight))
-    write(tmp_path / "resumed", finalize(resumed))
+    write_compressed(tmp_path / "straight", finalize(straight))
+    write_compressed(tmp_path / "resumed", finalize(resumed))
     assert (tmp_path / "straight").read_bytes() == (tmp_path / "resumed").read_bytes()
 
 
@@ -138,9 +138,9 @@ def test_tied_weights_stay_tied(recipe: str, tmp_path: Path) -> None:
     assert torch.equal(prepared.get_submodule("words").weight, prepared.get_submodule("out").weight)  # type: ignore[arg-type]
     made = finalize(prepared)
     assert made.ties == {"out.weight": "words.weight"}
-    write(tmp_path / "f", made)
+    write_compressed(tmp_path / "f", made)
     again = Tied()
-    again.load_state_dict(to_tensors(read(tmp_path / "f").state()))
+    again.load_state_dict(to_tensors(read_compressed(tmp_path / "f").state()))
     assert torch.equal(again.words.weight, prepared.get_submodule("words").weight)  # type: ignore[arg-type]
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from energysim.clustering.share import share
 from energysim.clustering.weights import to_dense, to_tensor, to_tensors, weights_of
-from energysim.compressed.file import read, write
+from energysim.compressed.file import read_compressed, write_compressed
 from energysim.compressed.model import Clustered, CompressedModel
 from energysim.compressed.size import size_report
 from energysim.errors import InputError
@@ -65,8 +65,8 @@ def test_by_hand() -> None:
 def test_state_is_bit_for_bit_that_of_the_file(tmp_path: Path) -> None:
     model = network()
     made = share(model, "dkm:2/2")
-    write(tmp_path / "f", made)
-    loaded = to_tensors(read(tmp_path / "f").state())
+    write_compressed(tmp_path / "f", made)
+    loaded = to_tensors(read_compressed(tmp_path / "f").state())
     again = network(1)
     again.load_state_dict(loaded)
     before, after = to_tensors(made.state()), again.state_dict()
@@ -118,8 +118,8 @@ def test_tied_weights_are_shared_once(tmp_path: Path) -> None:
     made = share(model, "scalars:K=4")
     assert [name for name, _ in made.clustered()] == ["words.weight", "middle.weight"]
     assert made.ties == {"out.weight": "words.weight"}
-    write(tmp_path / "f", made)
-    state = to_tensors(read(tmp_path / "f").state())
+    write_compressed(tmp_path / "f", made)
+    state = to_tensors(read_compressed(tmp_path / "f").state())
     assert state["out.weight"] is state["words.weight"]
     Tied().load_state_dict(state)
     sizes = [row.name for row in size_report(made).rows]
@@ -238,8 +238,8 @@ def test_odd_values_stay_finite(values: torch.Tensor, recipe: str, tmp_path: Pat
     layer = nn.Linear(8, 8, bias=False, dtype=values.dtype)
     layer.weight = nn.Parameter(values.reshape(8, 8))
     made = share(layer, recipe)
-    write(tmp_path / "f", made)
-    back = to_tensors(read(tmp_path / "f").state())["weight"]
+    write_compressed(tmp_path / "f", made)
+    back = to_tensors(read_compressed(tmp_path / "f").state())["weight"]
     assert back.dtype == values.dtype
     assert torch.isfinite(back).all()
     assert np.isfinite(made.report[0].mse)
@@ -253,8 +253,8 @@ def test_per_channel_scale(tmp_path: Path) -> None:
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[1.0, -1], [100, -100], [0, 0]]))
     made = share(layer, {"default": {"bits": 2, "per_channel_scale": True}})
-    write(tmp_path / "f", made)
-    assert torch.equal(to_tensors(read(tmp_path / "f").state())["weight"], layer.weight)
+    write_compressed(tmp_path / "f", made)
+    assert torch.equal(to_tensors(read_compressed(tmp_path / "f").state())["weight"], layer.weight)
     tensor = dict(made.clustered())["weight"]
     assert tensor.scale is not None
     assert tensor.scale.tolist() == [1, 100, 1]

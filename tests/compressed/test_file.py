@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from energysim.compressed import file as compressed_file
 from energysim.compressed.codings import CODINGS
 from energysim.compressed.container import parse_container, read_container, write_container
-from energysim.compressed.file import KEY, read, read_state, write, write_state
+from energysim.compressed.file import KEY, read_compressed, read_state, write_compressed, write_state
 from energysim.compressed.model import CARRIERS, Clustered, CompressedModel, Dense, WeightReport, block_shape
 from energysim.errors import InputError, OutputError
 from energysim.granularity import Granularity, parse_granularity
@@ -72,9 +72,9 @@ def test_restored_by_hand() -> None:
 
 def test_round_trip_is_bit_for_bit(tmp_path: Path) -> None:
     model = small()
-    size = write(tmp_path / "a.energysim", model)
+    size = write_compressed(tmp_path / "a.energysim", model)
     assert size == (tmp_path / "a.energysim").stat().st_size
-    back = read(tmp_path / "a.energysim")
+    back = read_compressed(tmp_path / "a.energysim")
     assert (back.name, back.ties, back.recipe, back.tool) == (model.name, model.ties, model.recipe, model.tool)
     assert (back.report, back.notes) == (model.report, model.notes)
     assert list(back.tensors) == list(model.tensors)
@@ -85,7 +85,7 @@ def test_round_trip_is_bit_for_bit(tmp_path: Path) -> None:
     for (name, was), (_, now) in zip(model.clustered(), back.clustered(), strict=True):
         assert np.array_equal(was.indices, now.indices), name
         assert (was.coding, was.granularity, was.axis, was.kind) == (now.coding, now.granularity, now.axis, now.kind)
-    write(tmp_path / "b.energysim", back)
+    write_compressed(tmp_path / "b.energysim", back)
     assert (tmp_path / "a.energysim").read_bytes() == (tmp_path / "b.energysim").read_bytes()
 
 
@@ -104,13 +104,13 @@ def test_any_shape_granularity_and_coding_round_trips(
     clusters = data.draw(st.integers(1, 20))
     tensor = clustered(shape, cut, clusters, axis=axis, blocks=blocks, coding=coding, axes=axes)
     path = tmp_path_factory.mktemp("any") / "f"
-    write(path, CompressedModel({"w": tensor}))
-    assert read(path).state()["w"].values.tobytes() == tensor.restored().tobytes()
+    write_compressed(path, CompressedModel({"w": tensor}))
+    assert read_compressed(path).state()["w"].values.tobytes() == tensor.restored().tobytes()
 
 
 def test_the_safetensors_library_reads_what_we_write_and_we_what_it_writes(tmp_path: Path) -> None:
     model = small()
-    write(tmp_path / "ours", CompressedModel({n: t for n, t in model.tensors.items() if t.dtype != "BF16"}))
+    write_compressed(tmp_path / "ours", CompressedModel({n: t for n, t in model.tensors.items() if t.dtype != "BF16"}))
     theirs = safetensors.numpy.load_file(tmp_path / "ours")  # refuses gaps, overlaps, wrong sizes
     assert theirs["conv.bias"].tolist() == [0, 1, 2, 3]
     assert theirs["conv.weight::codebooks"].shape == (1, 7, 3)
@@ -131,31 +131,31 @@ def test_plain_state(tmp_path: Path) -> None:
     plain = safetensors.numpy.load_file(tmp_path / "state.safetensors")
     assert plain.keys() == state.keys()
     assert all(np.array_equal(plain[name], state[name].values) for name in state)
-    write(tmp_path / "compressed", small())
+    write_compressed(tmp_path / "compressed", small())
     assert read_state(tmp_path / "compressed").keys() == small().state().keys()
     assert read_state(tmp_path / "state.safetensors").keys() == state.keys()
 
 
 def test_every_truncation_and_every_altered_byte_is_refused(tmp_path: Path) -> None:
     whole = tmp_path / "whole"
-    write(whole, small())
+    write_compressed(whole, small())
     content = whole.read_bytes()
     broken = tmp_path / "broken"
     for length in [*range(0, len(content), 97), len(content) - 1]:
         broken.write_bytes(content[:length])
         with pytest.raises(InputError, match=r"broken: (not a safetensors file|truncated)"):
-            read(broken)
+            read_compressed(broken)
     for place in range(0, len(content), 31):
         altered = bytearray(content)
         altered[place] ^= 1 + place % 255
         broken.write_bytes(altered)
         with pytest.raises(InputError, match=r"broken: "):
-            read(broken)
+            read_compressed(broken)
 
 
 def forged(path: Path, change: Callable[[dict[str, Any], dict[str, Dense]], None]) -> str:
     """What is said of a file whose header or tensors were changed by somebody who also mends the hash."""
-    write(path, small())
+    write_compressed(path, small())
     stored, metadata = read_container(path)
     header = json.loads(metadata[KEY])
     del header["sha256"]
@@ -163,7 +163,7 @@ def forged(path: Path, change: Callable[[dict[str, Any], dict[str, Dense]], None
     header["sha256"] = compressed_file._hash(header, stored)
     write_container(path, stored, {KEY: json.dumps(header)})
     with pytest.raises(InputError) as caught:
-        read(path)
+        read_compressed(path)
     said = str(caught.value)
     assert said.startswith(f"{path}: ")
     assert "\n" not in said
@@ -283,24 +283,24 @@ def test_header_lengths() -> None:
 def test_foreign_files(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(content)
     with pytest.raises(InputError, match=r"f: (not a safetensors file|truncated)"):
-        read(tmp_path / "f")
+        read_compressed(tmp_path / "f")
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere: no such file"):
-        read(tmp_path / "nowhere")
+        read_compressed(tmp_path / "nowhere")
     with pytest.raises(InputError, match="is a directory, not a file"):
-        read(tmp_path)
+        read_compressed(tmp_path)
     write_state(tmp_path / "plain", {"a": Dense(np.ones(2, np.float32), "F32")})
     with pytest.raises(InputError, match="but not a compressed model of energysim"):
-        read(tmp_path / "plain")
+        read_compressed(tmp_path / "plain")
     with pytest.raises(InputError, match=r"no such file|cannot be read"):
-        read("a\0b")
+        read_compressed("a\0b")
 
 
 def test_disk_full_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "f"
-    write(path, small())
+    write_compressed(path, small())
     old = path.read_bytes()
 
     def full(_: int) -> None:
@@ -308,7 +308,7 @@ def test_disk_full_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match="f: cannot be written: No space left on device"):
-        write(path, CompressedModel({"w": clustered((99, 9), "vector:3", 9)}))
+        write_compressed(path, CompressedModel({"w": clustered((99, 9), "vector:3", 9)}))
     assert path.read_bytes() == old
     assert [each.name for each in tmp_path.iterdir()] == ["f"]
 
@@ -316,18 +316,18 @@ def test_disk_full_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_not_a_regular_file() -> None:
     with pytest.raises(OutputError, match="is not a regular file"):
-        write("/dev/full", small())
+        write_compressed("/dev/full", small())
 
 
 def test_nowhere_to_write(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is a directory"):
-        write(tmp_path, small())
+        write_compressed(tmp_path, small())
     with pytest.raises(OutputError, match="cannot be written: No such file or directory"):
-        write(tmp_path / "no" / "f", small())
+        write_compressed(tmp_path / "no" / "f", small())
 
 
 def test_names_that_collide_are_refused(tmp_path: Path) -> None:
     tensors = {"w": clustered((4, 4), "scalar", 4), "w::codebooks": Dense(np.ones(2, np.float32), "F32")}
     with pytest.raises(InputError, match="two tensors would stand under the name 'w::codebooks'"):
-        write(tmp_path / "f", CompressedModel(tensors))
+        write_compressed(tmp_path / "f", CompressedModel(tensors))
     assert not list(tmp_path.iterdir())

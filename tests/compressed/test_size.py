@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from energysim.compressed.file import write
+from energysim.compressed.file import write_compressed
 from energysim.compressed.model import Clustered, CompressedModel, Dense
 from energysim.compressed.size import CONVENTIONS, MIB_BITS, SizeReport, TensorSize, planned_size, size_report
 from energysim.errors import InputError, UnknownNameError
@@ -185,7 +185,7 @@ def test_the_file_is_as_large_as_its_report_says(tmp_path: Path) -> None:
             random.normal(size=(1, 16, 2)), indices, (100, 1000), "F64", Granularity("vector", 2), coding=coding
         )
         model = CompressedModel({"w": tensor})
-        size = write(tmp_path / "f", model)
+        size = write_compressed(tmp_path / "f", model)
         header = 8 + int.from_bytes((tmp_path / "f").read_bytes()[:8], "little")
         assert (size - header) * 8 == size_report(model).size_bits("file")
 

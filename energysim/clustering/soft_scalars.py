@@ -30,8 +30,6 @@ LEAST_MASS = 1e-2
 """A centroid with less than this part of one weight is too far out for interpolation."""
 
 
-
-
 class SoftScalars(torch.autograd.Function):
     """Soft weights (n,) of weights (n,), whose loop over `nodes` has gone along `path` (r + 1, k)."""
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from energysim.clustering.prepare import finalize, prepare
+    from energysim.clustering.prepare import finalize, prepare, regulariser_of
     from energysim.clustering.recipe_read import read_recipe
     from energysim.clustering.share import share
     from energysim.compressed.file import read_compressed, write_compressed
@@ -44,6 +44,7 @@ _HOMES = {
     "read_compressed": "energysim.compressed.file",
     "read_model": "energysim.workload.read",
     "read_recipe": "energysim.clustering.recipe_read",
+    "regulariser_of": "energysim.clustering.prepare",
     "share": "energysim.clustering.share",
     "size_report": "energysim.compressed.size",
     "write_compressed": "energysim.compressed.file",
@@ -68,6 +69,7 @@ __all__ = [
     "read_compressed",
     "read_model",
     "read_recipe",
+    "regulariser_of",
     "share",
     "size_report",
     "write_compressed",

@@ -15,6 +15,7 @@ from torch.nn.utils import parametrize
 from energysim.clustering.dkm import DKM
 from energysim.clustering.recipe import Recipe, Sharing, Weight
 from energysim.clustering.recipe_read import RecipeLike, as_recipe
+from energysim.clustering.regulariser import Regulariser
 from energysim.clustering.share import assembled, blocks_of, channel_scale, checked, clustered, share_weight
 from energysim.clustering.weights import (
     identity,
@@ -210,3 +211,28 @@ def finalize(model: nn.Module, recipe: RecipeLike | None = None, *, name: str = 
     if recipe is None:
         raise InputError("the model has not been prepared; give the recipe (Deep k-Means), or use `share`")
     return assembled(name or own_type(model).__name__, state, kinds_of(model), shared, recipe, weights)
+
+
+def regulariser_of(model: nn.Module, recipe: RecipeLike) -> Regulariser:
+    """The penalty of Deep k-Means for the weights that a `deepk` recipe shares: add it to the loss (METHODS 2).
+
+    Raises InputError for a recipe of another method, and for codebooks per group or scales per channel.
+    """
+    recipe = as_recipe(recipe)
+    if recipe.method != "deepk":
+        raise InputError(f"recipe '{recipe.text}' is of method {recipe.method}; only deepk has a regulariser")
+    weights = weights_of(model)
+    recipe.check_names(weights)
+    clusters, cuts, zero_shares = {}, {}, {}
+    for weight in weights:
+        sharing = recipe.sharing_of(weight)
+        if sharing is None or not weight.elements:
+            continue
+        if blocks_of(weight, sharing)[1] > 1 or sharing.per_channel_scale or sharing.axes(weight):
+            raise InputError(f"weight '{weight.name}': the regulariser takes no groups, scales or vector_axis")
+        cuts[weight.name] = sharing.cut(weight)
+        clusters[weight.name] = sharing.clusters_of(cuts[weight.name].sample_shape(weight.shape)[0])
+        if sharing.zero_share:
+            zero_shares[weight.name] = sharing.zero_share
+    settings = dict(recipe.regulariser)
+    return Regulariser(model, clusters, seed=recipe.seed, granularity=cuts, zero_shares=zero_shares, **settings)

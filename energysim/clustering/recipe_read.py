@@ -18,7 +18,7 @@ from energysim.yaml_nodes import Node, Problems, dump, load, parse, shown
 RecipeLike = Recipe | str | Path | Mapping[str, Any]
 
 MODES = ("dkm", "gumbel", "hard")
-VARIANTS = ("relaxed", "hard", "none")
+VARIANTS = ("relaxed", "hard", "control")
 
 _ENTRY = {
     "granularity": Field(Text(choices=tuple(KINDS)), "what one sample is", None),
@@ -41,8 +41,8 @@ _SHARING = Either((Text(choices=("skip",)), Record("sharing", _ENTRY)))
 _SMALL = {"below_elements": Field(Integer(1), "weights with fewer elements")} | _ENTRY
 _REGULARISER = {
     "variant": Field(Text(choices=VARIANTS), "of the penalty (METHODS 2)", "relaxed"),
-    "weight": Field(Number(), "lambda of the penalty", 1e-4),
-    "refresh_epochs": Field(Integer(1), "epochs between refreshes of F", 5),
+    "strength": Field(Number(), "lambda of the penalty", 1e-4),
+    "every": Field(Integer(1), "epochs between refreshes of F", 5),
 }
 RECIPE = Record(
     "recipe",
@@ -191,7 +191,7 @@ def _kmeans(granularity: str, kinds: tuple[str, ...]) -> Callable[[dict[str, str
 def _deepk(values: dict[str, str]) -> dict[str, Any]:
     """Rows of all convolutions at one cluster rate; the first layer may have its own, `first=` (DeepK, 2.1)."""
     first = values.pop("first", None)
-    regulariser = {key: _value(values.pop(key)) for key in ("variant", "weight", "refresh_epochs") if key in values}
+    regulariser = {key: _value(values.pop(key)) for key in ("variant", "strength", "every") if key in values}
     recipe = {"method": "deepk"} | _common(values) | ({"regulariser": regulariser} if regulariser else {})
     recipe["convolution"] = {"granularity": "row"} | _count(values, "deepk:rate=0.1")
     return recipe | ({"first": {"rate": _value(first)}} if first is not None else {})

@@ -12,6 +12,7 @@ from energysim import __version__
 from energysim.clustering.kmeans import FewerClustersWarning, kmeans
 from energysim.clustering.recipe import Recipe, Sharing, Weight
 from energysim.clustering.recipe_read import RecipeLike, as_recipe
+from energysim.clustering.regulariser import sparse_kmeans
 from energysim.clustering.weights import (
     DTYPES,
     check_tensor,
@@ -114,7 +115,10 @@ def share_weight(
     notes: list[str] = []
     for block in working.chunk(blocks, axis):
         samples = granularity.samples(block.permute(axes) if axes else block)
-        book, label, said = _cluster(samples, sharing.clusters_of(len(samples)), sharing.zero_share, seed)
+        try:
+            book, label, said = _cluster(samples, sharing.clusters_of(len(samples)), sharing.zero_share, seed)
+        except InputError as error:
+            raise InputError(f"weight '{weight.name}': {error}") from None
         books.append(book)
         labels.append(label)
         notes += said
@@ -185,26 +189,12 @@ def channel_scale(values: Tensor, weight: Weight, sharing: Sharing, axis: int) -
 
 def _cluster(samples: Tensor, k: int, zero_share: float, seed: int) -> tuple[Tensor, Tensor, list[str]]:
     """Centroids and labels of samples, and what is odd; with a zero share, the first centroid is exactly zero."""
-    zeroed = round(zero_share * len(samples))
-    if not zeroed:
-        return _kmeans(samples, k, seed)
-    if k < 2 and zeroed < len(samples):
-        raise InputError(f"{k} cluster is too few when a share of {zero_share:g} becomes zero: 2 are needed")
-    order = torch.argsort(samples.square().sum(1), stable=True)
-    labels = torch.zeros(len(samples), dtype=torch.int64)
-    centroids: Tensor = samples[:0]
-    notes: list[str] = []
-    if zeroed < len(samples):
-        rest = order[zeroed:]
-        centroids, of_rest, notes = _kmeans(samples[rest], k - 1, seed)
-        labels[rest] = of_rest + 1
-    return torch.cat([samples.new_zeros(1, samples.shape[1]), centroids]), labels, notes
-
-
-def _kmeans(samples: Tensor, k: int, seed: int) -> tuple[Tensor, Tensor, list[str]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FewerClustersWarning)
-        result = kmeans(samples, k, seed=seed)
+        if zero_share:
+            result = sparse_kmeans(samples, k, zero_share=zero_share, seed=seed)
+        else:
+            result = kmeans(samples, k, seed=seed)
     fewer = len(result.centroids) < k
     notes = [f"{k} centroids asked, {len(result.centroids)} distinct samples: fewer kept"] if fewer else []
     return result.centroids, result.labels.cpu(), notes

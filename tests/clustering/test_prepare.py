@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from energysim.clustering.prepare import finalize, prepare
+from energysim.clustering.prepare import finalize, prepare, regulariser_of
 from energysim.clustering.share import share
 from energysim.clustering.weights import to_tensors
 from energysim.compressed.file import read_compressed, write_compressed
@@ -119,6 +119,27 @@ def test_deep_k_means_leaves_weights_alone_until_it_is_finalized() -> None:
     assert [name for name, _ in made.clustered()] == ["0.weight", "3.weight"]
     assert made.recipe["method"] == "deepk"
     assert _state(made) == _state(share(prepared, "deepk:rate=0.1"))
+
+
+def test_regulariser_of_a_recipe() -> None:
+    model = prepare(network(), "deepk:rate=0.1,variant=hard,strength=0.5")
+    regulariser = regulariser_of(model, "deepk:rate=0.1,variant=hard,strength=0.5")
+    # 8*3*3 = 72 rows, K = 7; the second convolution 8*1*3 = 24, K = 2.
+    assert regulariser.clusters == {"0.weight": 7, "3.weight": 2}
+    assert (regulariser.variant, regulariser.strength, regulariser.every) == ("hard", 0.5, 5)
+    regulariser.refresh(0)
+    optimiser = torch.optim.SGD(model.parameters(), 0.1)
+    before = float(regulariser(model).detach())
+    for _ in range(20):
+        optimiser.zero_grad()
+        regulariser(model).backward()
+        optimiser.step()
+    assert float(regulariser(model).detach()) < before / 2
+    with pytest.raises(InputError, match="recipe 'rows:K=4' is of method kmeans; only deepk has a regulariser"):
+        regulariser_of(model, "rows:K=4")
+    grouped = {"method": "deepk", "convolution": {"bits": 1, "granularity": "row", "channels_per_codebook": 2}}
+    with pytest.raises(InputError, match=r"weight '0\.weight': the regulariser takes no groups"):
+        regulariser_of(model, grouped)
 
 
 @pytest.mark.parametrize("recipe", ["dkm:2/1,temperature=1e-2", "scalars:K=5"])

@@ -54,8 +54,8 @@ def test_every_one_line_recipe_is_tested_and_has_a_known_method() -> None:
         assert recipe.method == ("deepk" if name == "deepk" else "dkm" if name.startswith("dkm") else "kmeans")
     assert read_recipe("deepk:rate=0.1,variant=hard").regulariser == {
         "variant": "hard",
-        "weight": 1e-4,
-        "refresh_epochs": 5,
+        "strength": 1e-4,
+        "every": 5,
     }
 
 

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test nightly lint bench peers models reports clean
+.PHONY: demo test nightly lint bench peers models reports lenet clean
 
 $(VENV)/base: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -62,6 +62,10 @@ models: $(VENV)/dev
 reports: $(VENV)/report
 	$(BIN)/python -m reports.eyeriss
 	$(BIN)/python -m reports.search_growth
+
+# Debian's package dataset-fashion-mnist has the images; under 20 minutes of CPU time.
+lenet: $(VENV)/dev
+	$(BIN)/python -m reports.compression_lenet
 
 clean:
 	rm -rf $(VENV) build dist

@@ -6,7 +6,7 @@ and optimiser stay as they are. DKM trains the dense weight; after plain k-means
 
 import copy
 from collections import defaultdict
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -86,14 +86,31 @@ class SoftSharing(nn.Module):
         return clustered(original, about, cut, books, labels, coding, self.axis, scale, axes=self.axes)
 
 
+class _Scaled(torch.autograd.Function):
+    """The identity, whose gradient is multiplied by the second argument."""
+
+    @staticmethod
+    def forward(ctx: Any, codebooks: Tensor, factors: Tensor) -> Tensor:
+        """Codebooks as they are."""
+        ctx.save_for_backward(factors)
+        return codebooks.view_as(codebooks)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Their gradient, scaled."""
+        (factors,) = ctx.saved_tensors
+        return gradients[0] * factors, None
+
+
 class TrainedCodebook(nn.Module):
     """A weight looked up in codebooks that are trained, (blocks, K, d), by indices that stay as k-means gave them.
 
-    Where a share of the samples was made zero, their centroid stays zero.
+    A centroid moves by the mean of what its samples would, so that learning rates for the dense weight still fit (the
+    plain sum is thousands of times that). Where a share of the samples was made zero, their centroid stays zero.
     """
 
     indices: Tensor
-    free: Tensor
+    shares: Tensor
     scale: Tensor | None
 
     def __init__(self, tensor: Tensor, about: Weight, sharing: Sharing, recipe: Recipe) -> None:
@@ -105,13 +122,14 @@ class TrainedCodebook(nn.Module):
         self.before = tensor.detach().cpu().clone()
         self.first = to_tensor(Dense(made.codebooks, made.dtype)).to(tensor.device)
         indices = torch.from_numpy(made.indices.astype("int64")).reshape(made.blocks, -1)
-        free = torch.ones(made.blocks, made.clusters, 1, dtype=tensor.dtype)
+        counts = torch.stack([torch.bincount(labels, minlength=made.clusters) for labels in indices])
+        shares = (1 / counts.clamp_min(1).to(tensor.dtype))[..., None]
         if sharing.zero_share:
-            free[:, 0] = 0
+            shares[:, 0] = 0
         along = [-1 if axis == self.axis else 1 for axis in range(tensor.ndim)]
         scale = None if made.scale is None else torch.from_numpy(made.scale).reshape(along).to(tensor.device)
         self.register_buffer("indices", indices.to(tensor.device))
-        self.register_buffer("free", free.to(tensor.device))
+        self.register_buffer("shares", shares.to(tensor.device))
         self.register_buffer("scale", scale)
 
     def right_inverse(self, weight: Tensor) -> Tensor:
@@ -120,9 +138,10 @@ class TrainedCodebook(nn.Module):
 
     def forward(self, codebooks: Tensor) -> Tensor:
         """The weight."""
+        books: Tensor = _Scaled.apply(codebooks, self.shares)  # type: ignore[no-untyped-call]
         parts = [
             self.granularity.restore(book[indices], self.block_shape)
-            for book, indices in zip(codebooks * self.free, self.indices, strict=True)
+            for book, indices in zip(books, self.indices, strict=True)
         ]
         if self.axes:
             parts = [part.permute(self.back) for part in parts]
@@ -131,7 +150,7 @@ class TrainedCodebook(nn.Module):
 
     def finalized(self, original: Tensor) -> tuple[Clustered, WeightReport]:
         """The codebooks as they are now, with the indices; errors are told against the weight before sharing."""
-        books = list(checked(original, self.about) * self.free.cpu())
+        books = list(checked(original, self.about))
         about, cut, coding, labels = self.about, self.granularity, self.recipe.coding, list(self.indices)
         scale, notes = self.scale, self.report.notes
         return clustered(self.before, about, cut, books, labels, coding, self.axis, scale, notes, self.axes)

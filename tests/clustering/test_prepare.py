@@ -102,6 +102,19 @@ def test_codebooks_are_trained_and_zeros_stay_zero() -> None:
     assert prepared.get_parameter("0.parametrizations.weight.original").shape == (1, 5, 3)
 
 
+def test_a_centroid_moves_by_the_mean_of_its_samples() -> None:
+    # Clusters of two weights and of one; inputs of 1 make every weight's gradient 1: SGD at 0.1 moves both by 0.1.
+    layer = nn.Linear(3, 1, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, 1.2, 5.0]]))
+    prepared = prepare(layer, "scalars:K=2")
+    optimiser = torch.optim.SGD(prepared.parameters(), 0.1)
+    prepared(torch.ones(1, 3)).sum().backward()
+    optimiser.step()
+    codebook = prepared.get_parameter("parametrizations.weight.original").detach().flatten()
+    torch.testing.assert_close(codebook, torch.tensor([1.0, 4.9]))
+
+
 def test_prepared_without_training_is_what_share_gives() -> None:
     assert _state(finalize(prepare(network(), "rows:K=6"))) == _state(share(network(), "rows:K=6"))
 

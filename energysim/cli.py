@@ -131,7 +131,7 @@ def parser() -> argparse.ArgumentParser:
         "a JSON Schema for editors, that completes and checks our YAML",
         "energysim schema accelerator > accelerator.schema.json",
     )
-    command.add_argument("kind", metavar="KIND", choices=("accelerator",), help="accelerator")
+    command.add_argument("kind", metavar="KIND", choices=("accelerator", "recipe"), help="accelerator or recipe")
     add_compression_commands(commands, _command)
     return top
 
@@ -350,9 +350,10 @@ def schema_command(options: argparse.Namespace) -> None:
     """Print a JSON Schema."""
     import json
 
+    from energysim.clustering.recipe_read import recipe_schema
     from energysim.hardware.fields import accelerator_schema
 
-    print(json.dumps(accelerator_schema(), indent=2))
+    print(json.dumps({"accelerator": accelerator_schema, "recipe": recipe_schema}[options.kind](), indent=2))
 
 
 @contextmanager

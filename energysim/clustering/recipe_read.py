@@ -12,7 +12,19 @@ from energysim.clustering.recipe import COUNTS, METHODS, TEMPERATURES, Recipe, R
 from energysim.compressed.codings import CODINGS
 from energysim.errors import InputError, nearest
 from energysim.granularity import KINDS
-from energysim.yaml_fields import Either, Field, Fields, Flag, Integer, MapOf, Number, Record, Text, read_fields
+from energysim.yaml_fields import (
+    Either,
+    Field,
+    Fields,
+    Flag,
+    Integer,
+    MapOf,
+    Number,
+    Record,
+    Text,
+    json_schema,
+    read_fields,
+)
 from energysim.yaml_nodes import Node, Problems, dump, load, parse, shown
 
 RecipeLike = Recipe | str | Path | Mapping[str, Any]
@@ -99,6 +111,11 @@ def as_recipe(given: RecipeLike) -> Recipe:
 def recipe_from_mapping(content: Mapping[str, Any], name: str = "recipe") -> Recipe:
     """A recipe from nested mappings as a YAML file would hold them, ours or coremltools'."""
     return _from_node(parse(dump(content), name), name)
+
+
+def recipe_schema() -> dict[str, Any]:
+    """The JSON Schema of our recipe files, for editors."""
+    return json_schema(RECIPE, "energysim recipe")
 
 
 def _from_node(node: Node, name: str) -> Recipe:

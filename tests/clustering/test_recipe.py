@@ -1,13 +1,17 @@
 """Recipes: what each line, file and preset says of a weight; what is refused, with file, line and the nearest name."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from energysim.clustering.recipe import Recipe, Sharing, Weight
-from energysim.clustering.recipe_read import RECIPES, read_recipe, recipe_from_mapping
+from energysim.clustering.recipe_read import RECIPES, read_recipe, recipe_from_mapping, recipe_schema
 from energysim.errors import InputError
+from energysim.yaml_nodes import parse
 
 CONV1 = Weight("conv1.weight", "conv1", "convolution", (64, 3, 7, 7), "Conv2d", "first")
 BLOCK = Weight("layer1.0.conv1.weight", "layer1.0.conv1", "convolution", (64, 64, 3, 3), "Conv2d")
@@ -118,6 +122,28 @@ def test_yaml_and_the_order_of_its_rules(tmp_path: Path) -> None:
     ]
     assert recipe.plain["layers"]["words"] == {"bits": 3, "dim": 1}
     recipe.check_names(ALL)
+
+
+def test_the_schema_takes_what_the_reader_takes_and_refuses_what_it_refuses() -> None:
+    validator = jsonschema.Draft7Validator(recipe_schema())
+    assert not list(validator.iter_errors(parse(YAML, "r.yaml").plain()))
+    for wrong in (
+        "methd: dkm\n",
+        "default: {bit: 4}\n",
+        "default: {bits: 40}\n",
+        "default: skp\n",
+        "small: {bits: 4}\n",
+    ):
+        assert list(validator.iter_errors(parse(wrong, "r.yaml").plain())), wrong
+
+
+def test_recipes_are_read_without_torch() -> None:
+    program = (
+        "import sys; from energysim.clustering.recipe_read import read_recipe; "
+        "read_recipe('dkm:4/4'); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_names_that_no_layer_has_are_told_by_line(tmp_path: Path) -> None:

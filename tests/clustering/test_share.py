@@ -234,7 +234,7 @@ HALF_MAXIMUM = torch.finfo(torch.float16).max
     ids=["zeros", "constant", "one outlier", "denormal", "fp16 maximum", "bf16", "f64", "signed zeros"],
 )
 @pytest.mark.parametrize("recipe", ["scalars:K=4", "dkm:2/4"])
-def test_odd_values_stay_finite(values: torch.Tensor, recipe: str, tmp_path: Path) -> None:
+def test_apple_coremltools_2698_odd_values_stay_finite(values: torch.Tensor, recipe: str, tmp_path: Path) -> None:
     layer = nn.Linear(8, 8, bias=False, dtype=values.dtype)
     layer.weight = nn.Parameter(values.reshape(8, 8))
     made = share(layer, recipe)
@@ -379,3 +379,16 @@ def test_vectors_along_output_channels() -> None:
     made = share(layer, {"default": {"bits": 1, "dim": 2, "vector_axis": 0}})
     assert torch.equal(restored(made, "weight"), layer.weight)  # pairs down: (1, 2) and (5, 6)
     assert made.report[0].samples == 6
+
+
+def test_subhadarship_kmeans_pytorch_3_resnet18_weights_give_no_nan() -> None:
+    # There the centre shift became NaN: a cluster lost all its samples. Many more clusters than natural groups do that.
+    torch.manual_seed(0)
+    layer = nn.Conv2d(64, 64, 3)
+    with torch.no_grad():
+        layer.weight.mul_((torch.rand_like(layer.weight) < 0.05).float())
+    made = share(layer, "rows:K=512")
+    assert torch.isfinite(restored(made, "weight")).all()
+    tensor = dict(made.clustered())["weight"]
+    assert np.isfinite(tensor.codebooks).all()
+    assert len(np.unique(tensor.indices)) == tensor.clusters

@@ -36,9 +36,11 @@ def read_container(path: str | Path) -> tuple[dict[str, Dense], dict[str, str]]:
     where = shown(path, 4096)
     try:
         size = Path(path).stat().st_size
-        if Path(path).is_dir() or size > LARGEST_BYTES:
-            what = "is a directory, not a file" if Path(path).is_dir() else "is larger than 64 GiB"
+        if not Path(path).is_file():
+            what = "is a directory, not a file" if Path(path).is_dir() else "is not a regular file"
             raise InputError(f"{where}: {what}")
+        if size > LARGEST_BYTES:
+            raise InputError(f"{where}: is larger than 64 GiB")
         content = np.fromfile(path, np.uint8)
     except FileNotFoundError:
         raise InputError(f"{where}: no such file") from None

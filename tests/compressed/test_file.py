@@ -319,6 +319,12 @@ def test_not_a_regular_file() -> None:
         write_compressed("/dev/full", small())
 
 
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs /dev/zero")
+def test_a_device_is_not_read() -> None:
+    with pytest.raises(InputError, match="/dev/zero: is not a regular file"):
+        read_compressed("/dev/zero")
+
+
 def test_nowhere_to_write(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is a directory"):
         write_compressed(tmp_path, small())

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from energysim.clustering.kmeans import check_samples, first_centroids
-from energysim.clustering.lloyd import assign
+from energysim.clustering.lloyd import nearest_labels
 from energysim.clustering.soft_scalars import SoftScalars, distinct, grid, scalar_path
 from energysim.clustering.soft_vectors import SoftVectors
 from energysim.errors import InputError, unknown
@@ -153,7 +153,7 @@ class DKM(nn.Module):
 def nearest(samples: Tensor, centroids: Tensor) -> Tensor:
     """Index (N,) of the nearest of the centroids (k, d) for every sample (N, d), lowest first among equals."""
     if samples.shape[1] > 1:
-        return assign(samples, centroids)[0]
+        return nearest_labels(samples, centroids)
     rising, order = torch.sort(centroids[:, 0], stable=True)
     middles = (rising[1:] + rising[:-1]) / 2
     first = torch.searchsorted(rising, rising)

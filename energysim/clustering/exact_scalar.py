@@ -17,6 +17,8 @@ from torch import Tensor
 
 from energysim.clustering.scalar_layers import Blocks, Floats, Layers, Places, least_costs, trace
 
+FIRST_BLOCKS = 3000
+"""Blocks that are looked at first, and more of them for more than 64 clusters."""
 SLACK = 1e-10
 """Relative rounding of the sums, far above what they lose in 64 bits: a bound within it excludes nothing."""
 
@@ -54,7 +56,9 @@ def settled_scalar(values: Tensor, n_clusters: int, weights: Tensor | None, fixe
     """
     distinct, mass = _distinct(values.cpu().numpy(), None if weights is None else weights.cpu().numpy())
     line = _line(distinct, mass, fixed_zero)
-    _, centroids = line.settled(line.spread(n_clusters, line.first_edges(max(3000, 48 * n_clusters))))
+    _, centroids = line.settled(
+        line.spread(n_clusters, line.first_edges(max(FIRST_BLOCKS, FIRST_BLOCKS * n_clusters // 64)))
+    )
     found = (np.sort(centroids) - line.zero) * line.scale
     if fixed_zero:
         zero = int(np.abs(found).argmin())
@@ -78,7 +82,7 @@ def optimal_cuts(values: Floats, mass: Floats, n_clusters: int, fixed_zero: bool
 
     No more than `n_clusters` runs, none of them empty; the run is None where no value belongs to the zero centroid.
     """
-    few = max(3000, 48 * n_clusters)
+    few = max(FIRST_BLOCKS, FIRST_BLOCKS * n_clusters // 64)
     line = _line(values, mass, fixed_zero)
     edges = line.first_edges(few)
     divisible = np.diff(edges) > 1
@@ -124,7 +128,8 @@ class _Line:
     def spread(self, n_clusters: int, edges: Places) -> Floats:
         """First centroids as dense as the cube root of the values' density, which is right for many clusters."""
         low, high = self.values[edges[:-1]], self.values[edges[1:] - 1]
-        share = np.cumsum(np.cbrt(np.diff(self.moments[0, edges]) * (high - low + 1e-9) ** 2))
+        width = np.diff(low, append=high[-1])
+        share = np.cumsum(np.cbrt(np.diff(self.moments[0, edges]) * width * width))
         place = np.searchsorted(share, (np.arange(n_clusters) + 0.5) / n_clusters * share[-1])
         centroids: Floats = (low[place] + high[place]) / 2
         if self.fixed_zero:

@@ -158,7 +158,7 @@ class Regulariser:
         return _Held(None, labels, counts, at_zero)
 
     def _warn_when_degenerate(self, name: str, k: int, columns: int, samples: Tensor) -> None:
-        if name in self._warned or k < min(samples.shape) and columns == k:
+        if name in self._warned or (k < min(samples.shape) and columns == k):
             return
         self._warned.add(name)
         warnings.warn(

@@ -212,7 +212,7 @@ def report(
         f"LeNet-Caffe-5 (20-50-500-10), {EPOCHS} epochs of SGD as baseline (rate {RATE} falling to 0). Every way",
         f"starts from it and trains on {FINE_IMAGES:,} more images (rate {FINE_RATE} falling to a tenth; plain",
         "k-means: none). The rows of both convolutions are shared by 8 centroids each; fully connected layers stay",
-        f"dense. F is made anew every {REFRESH_STEPS} steps. DKM's temperature is not tuned: the paper has none for LeNet.",
+        f"dense. F is made anew every {REFRESH_STEPS} steps. DKM's temperature is not tuned: none is published.",
         "",
         "| way | top-1, mean | each seed | lost to the baseline | convolutions, bytes | ratio (deepk) | CPU s a seed |",
         "|---|---|---|---|---|---|---|",

@@ -172,13 +172,17 @@ def prepare(model: nn.Module, recipe: RecipeLike, *, inplace: bool = False) -> n
     if recipe.method == "deepk":
         return made
     places = _places(made)
-    shared = 0
+    # All are made, which checks them, before the first one changes the model.
+    parametrizations: dict[str, SoftSharing | TrainedCodebook] = {}
     for weight in weights:
         sharing = recipe.sharing_of(weight)
         if sharing is not None and weight.elements:
-            _register(places[weight.name], weight, sharing, recipe)
-            shared += 1
-    if not shared:
+            module, name = places[weight.name][0]
+            kind = SoftSharing if recipe.method == "dkm" else TrainedCodebook
+            parametrizations[weight.name] = kind(getattr(module, name), weight, sharing, recipe)
+    for weight_name, parametrization in parametrizations.items():
+        _register(places[weight_name], parametrization)
+    if not parametrizations:
         raise InputError(
             f"recipe '{recipe.text}' shares none of the {len(weights)} weights of '{type(model).__name__}'"
         )
@@ -194,13 +198,11 @@ def _places(model: nn.Module) -> dict[str, list[tuple[nn.Module, str]]]:
     return {full: [(m, n) for _, m, n in holders] for holders in by_identity.values() for full, _, _ in holders}
 
 
-def _register(holders: list[tuple[nn.Module, str]], weight: Weight, sharing: Sharing, recipe: Recipe) -> None:
+def _register(holders: list[tuple[nn.Module, str]], parametrization: SoftSharing | TrainedCodebook) -> None:
     """One parametrization for a weight, in every module that it is tied into."""
     module, name = holders[0]
     tensor = getattr(module, name)
     kept = tensor.detach().clone()
-    kind = SoftSharing if recipe.method == "dkm" else TrainedCodebook
-    parametrization = kind(tensor, weight, sharing, recipe)
     parametrize.register_parametrization(module, name, parametrization)
     first = module.get_submodule(f"parametrizations.{name}")
     for other, other_name in holders[1:]:

@@ -244,3 +244,10 @@ def test_in_place() -> None:
     model = network()
     assert prepare(model, "dkm:2/1", inplace=True) is model
     assert "0.parametrizations.weight.original" in model.state_dict()
+    broken = network()
+    with torch.no_grad():
+        broken[5].weight.fill_(float("nan"))
+    before = list(broken.state_dict())
+    with pytest.raises(InputError, match=r"weight '5\.weight'"):
+        prepare(broken, "dkm:2/1", inplace=True)
+    assert list(broken.state_dict()) == before

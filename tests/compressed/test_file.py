@@ -4,6 +4,7 @@ import json
 import os
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -337,3 +338,47 @@ def test_names_that_collide_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="two tensors would stand under the name 'w::codebooks'"):
         write_compressed(tmp_path / "f", CompressedModel(tensors))
     assert not list(tmp_path.iterdir())
+
+
+JSON = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-5, 1 << 70),
+    st.floats(allow_nan=False),
+    st.text(max_size=5),
+    st.just([]),
+    st.just({}),
+) | st.lists(st.integers(-2, 50), max_size=5)
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Paths to everything in nested JSON, containers too."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(leaf for key, item in inner for leaf in leaves(item, (*path, key)))]
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_any_change_with_a_mended_hash_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("fuzz") / "f"
+    write_compressed(path, small())
+    stored, metadata = read_container(path)
+    header = json.loads(metadata[KEY])
+    del header["sha256"]
+    where = data.draw(st.sampled_from(leaves(header)[1:]))
+    holder = header
+    for key in where[:-1]:
+        holder = holder[key]
+    holder[where[-1]] = data.draw(JSON)
+    if data.draw(st.booleans()):
+        name = data.draw(st.sampled_from(sorted(stored)))
+        size = data.draw(st.integers(0, 40))
+        dtype = data.draw(st.sampled_from([stored[name].dtype, "U8", "U16", "F32"]))
+        raw = data.draw(st.binary(min_size=8 * size, max_size=8 * size))
+        stored[name] = Dense(np.frombuffer(raw, CARRIERS[dtype])[:size], dtype)
+    header["sha256"] = compressed_file._hash(header, stored)
+    write_container(path, stored, {KEY: json.dumps(header)})
+    with suppress(InputError):
+        read_compressed(path).state()

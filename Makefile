@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test nightly lint bench peers models reports lenet clean
+.PHONY: demo test nightly lint bench bench-clustering peers models reports lenet clean
 
 $(VENV)/base: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -55,6 +55,14 @@ bench: $(VENV)/dev
 peers: $(VENV)/dev .peers/zigzag/ready
 	$(BIN)/python -m bench.zigzag_network
 	$(BIN)/python -m bench.peer
+
+.peers/clustering/ready:
+	$(PYTHON) -m venv .peers/clustering
+	.peers/clustering/bin/python -m pip install --quiet --disable-pip-version-check "$(TORCH)" coremltools faiss-cpu scikit-learn
+	@touch $@
+
+bench-clustering: $(VENV)/dev .peers/clustering/ready
+	$(BIN)/python -m bench.clustering
 
 models: $(VENV)/dev
 	$(BIN)/python models/export.py

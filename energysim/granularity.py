@@ -17,7 +17,7 @@ KINDS = {
     "filter": "all weights of one output channel",
     "vector": "d neighbouring weights in output-major order (DKM §3)",
 }
-"""Kinds of samples. A weight without kernel axes (linear, embedding) is a 1x1 kernel: its rows and slices are scalars."""
+"""Kinds of samples. Weights without kernel axes (linear, embedding) are 1x1 kernels: rows and slices are scalars."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ class DKM(nn.Module):
         """The settings, for `print(model)`."""
         return f"bits={self.bits}, granularity={self.granularity}, temperature={self.temperature}, mode={self.mode}"
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, weight: Tensor) -> Tensor:
         """The soft weight in training, the snapped one in evaluation; same shape and type as `weight`."""
         if not self.training:

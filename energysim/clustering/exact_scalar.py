@@ -72,9 +72,10 @@ def _distinct(values: NDArray[np.floating], weights: NDArray[np.floating] | None
         rising = np.sort(values)
         first = np.flatnonzero(np.concatenate(([True], rising[1:] != rising[:-1])))
         return rising[first].astype(np.float64), np.diff(first, append=len(rising)).astype(np.float64)
-    found, inverse = np.unique(values, return_inverse=True)
+    found, inverse = np.unique(values.astype(np.float64), return_inverse=True)
     mass = np.bincount(inverse, weights.astype(np.float64), len(found))
-    return found[mass > 0].astype(np.float64), mass[mass > 0]
+    carried: Floats = mass[mass > 0].astype(np.float64)
+    return found[mass > 0], carried
 
 
 def optimal_cuts(values: Floats, mass: Floats, n_clusters: int, fixed_zero: bool = False) -> tuple[Places, int | None]:
@@ -165,7 +166,7 @@ class _Line:
         return cost, best
 
     def first_gaps(self, edges: Places, known: float) -> Floats:
-        """Half the distance that two centroids can have whose cut lies in a block, when no cluster costs over `known`."""
+        """Half the distance of two centroids whose cut lies in a block, at most, when no cluster costs over `known`."""
         blocks = Blocks(self.moments[:, edges], np.zeros(len(edges)))
         first = np.maximum(_reach(blocks, known)[:-1] - 1, 0)
         last = np.minimum(len(edges) - _reach(blocks.reversed(), known)[::-1][1:], len(edges) - 1)

@@ -134,10 +134,10 @@ def _check_init(init: Any, k: int, points: Tensor, fixed_zero: bool) -> Tensor:
 def _distinct_up_to(points: Tensor, limit: int, fixed_zero: bool) -> Tensor | None:
     """The distinct samples in order (zero first when it is fixed), or None when there are `limit` or more."""
     zero = points.new_zeros(1 if fixed_zero else 0, points.shape[1])
-    some = torch.unique(torch.cat((zero, points[: 4 * limit])) + 0.0, dim=0)
+    some: Tensor = torch.unique(torch.cat((zero, points[: 4 * limit])) + 0.0, dim=0)
     if len(some) >= limit:
         return None
-    every = torch.unique(torch.cat((zero, points)) + 0.0, dim=0)
+    every: Tensor = torch.unique(torch.cat((zero, points)) + 0.0, dim=0)
     if len(every) >= limit:
         return None
     if fixed_zero:

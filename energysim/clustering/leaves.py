@@ -142,7 +142,8 @@ def _tables(owner: Tensor, item: Tensor, owners: int, entries: int) -> Iterator[
     while width < 2 * widest:
         chosen = ((counts <= width) & (counts > width // 2)).nonzero()[:, 0]
         places = torch.arange(width, device=owner.device)
-        for part in chosen.split(len(chosen) if width == 1 else max(1, entries // width)) if len(chosen) else ():
+        size = len(chosen) if width == 1 else entries // width
+        for part in torch.split(chosen, max(1, size)) if len(chosen) else ():
             real = places < counts[part][:, None]
             yield part, item[begins[part][:, None] + torch.minimum(places, counts[part][:, None] - 1)], real
         width *= 2

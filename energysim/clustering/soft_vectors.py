@@ -87,7 +87,7 @@ def _noise(seed: int | None, iteration: int) -> torch.Generator | None:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Some rows of the samples with a one below each (d + 1, rows), what their soft assignments are to be divided by."""
+    """Some samples with a one below each (d + 1, rows), and their soft assignments."""
 
     rows: slice
     samples: Tensor

@@ -105,7 +105,7 @@ def test_equal_to_plain_autograd(bits: int, dim: int, temperature: float, count:
     _, single = by_plain(layer, weight, first, upstream)
     assert torch.allclose(soft.double(), wanted, rtol=0, atol=1e-5 * float(wanted.abs().max()))
     for size in (torch.linalg.norm, lambda x: x.abs().max()):
-        # Where five iterations amplify rounding more than that, twice the error of the plain reference in 32 bits is the measure.
+        # Where five iterations amplify rounding beyond that, the plain reference in 32 bits is no better.
         limit = max(1e-5 * float(size(exact)), 2 * float(size(single - exact)))
         assert float(size(weight.grad - exact)) < limit
 

@@ -121,7 +121,7 @@ def main() -> None:
         "",
         "## DKM layer, forward and backward",
         "",
-        "coremltools starts from the same centroids, with as many iterations and its pruning switched off. Soft weights",
+        "coremltools starts from the same centroids, with as many iterations, pruning switched off. Soft weights",
         "and gradients differ by the norm of the difference over that of coremltools'. With d = 1 that is coremltools'",
         "rounding: its distances come from `cdist` in 32 bits. Ours is within 1e-7 of a 64-bit reference, see tests.",
         "",

@@ -22,6 +22,10 @@ MODES = {
 """How samples are assigned to centroids in training."""
 
 
+SMALL = 1 << 24
+"""Soft assignments of scalars up to which 64 bits cost nothing that matters."""
+
+
 @dataclass(frozen=True, slots=True)
 class Snapped:
     """A weight of few distinct values, and the centroids (k, d) and indices (N,) that make it."""
@@ -144,8 +148,11 @@ class DKM(nn.Module):
             found = _soft_scalars(samples[:, 0], before[:, 0], self.temperature, self.iterations, self.epsilon)
             if found is not None:
                 return found[0][:, None], found[1][:, None]
+        working = _working(samples).contiguous()
+        if samples.shape[1] == 1 and working.numel() * len(before) <= SMALL:
+            working = working.double()
         soft: tuple[Any, Any] = SoftVectors.apply(  # type: ignore[no-untyped-call]
-            _working(samples).contiguous(), before, self.temperature, self.iterations, self.epsilon, noise
+            working, before.to(working.dtype), self.temperature, self.iterations, self.epsilon, noise
         )
         return soft[0].to(samples.dtype), soft[1]
 

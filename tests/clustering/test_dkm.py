@@ -82,9 +82,9 @@ def test_gradients_at_nodes_are_exact() -> None:
 @pytest.mark.parametrize(
     ("bits", "dim", "temperature", "count", "scale"),
     [
-        (4, 1, 5e-5, 30_000, 0.02),
-        (2, 1, 1e-4, 40_000, 0.02),
-        (3, 1, 1e-5, 40_000, 0.02),
+        (4, 1, 5e-5, 20_000, 0.02),
+        (2, 1, 1e-4, 20_000, 0.02),
+        (3, 1, 2e-5, 30_000, 0.02),
         (6, 1, 1e-2, 5_000, 1.0),
         (4, 1, 5e-5, 300, 0.02),
         (4, 4, 5e-5, 2_000, 0.02),
@@ -102,16 +102,13 @@ def test_equal_to_plain_autograd(bits: int, dim: int, temperature: float, count:
     weight.grad = None
     soft.backward(upstream)
     wanted, exact = by_plain(layer, weight.double(), first.double(), upstream)
-    _, single = by_plain(layer, weight, first, upstream)
     assert torch.allclose(soft.double(), wanted, rtol=0, atol=1e-5 * float(wanted.abs().max()))
     for size in (torch.linalg.norm, lambda x: x.abs().max()):
-        # Where five iterations amplify rounding beyond that, the plain reference in 32 bits is no better.
-        limit = max(1e-5 * float(size(exact)), 2 * float(size(single - exact)))
-        assert float(size(weight.grad - exact)) < limit
+        assert float(size(weight.grad - exact)) < 1e-5 * float(size(exact))
 
 
 def by_plain(layer: DKM, weight: Tensor, first: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor]:
-    """Soft weight and gradient of the reference, in the precision of `weight`."""
+    """Soft weight and gradient of the reference."""
     weight = weight.detach().requires_grad_()
     samples = plain(layer.granularity.samples(weight), first, layer.temperature, layer.iterations)
     soft = layer.granularity.restore(samples, tuple(weight.shape))

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from energysim.clustering.threads import one_thread
+
 BLOCK_ENTRIES = 1 << 17
 """Soft assignments held at once: half a megabyte, which stays in a core's cache."""
 LOG2_E = 1 / log(2)
@@ -27,6 +29,7 @@ class SoftVectors(torch.autograd.Function):
     """
 
     @staticmethod
+    @one_thread()
     def forward(
         ctx: Any,
         samples: Tensor,
@@ -58,6 +61,7 @@ class SoftVectors(torch.autograd.Function):
         return soft, path[-1]
 
     @staticmethod
+    @one_thread()
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Walk the iterations back, with the soft assignments computed anew."""
         samples, *rest = ctx.saved_tensors

@@ -127,6 +127,13 @@ class DKM(nn.Module):
             raise InputError(f"samples of length {got} do not fit the centroids kept, of length {kept}")
         self.centroids = self.centroids.new_zeros(len(self.centroids), samples.shape[1])
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        saved = state_dict.get(prefix + "centroids")
+        if isinstance(saved, Tensor) and saved.ndim == 2 and len(saved) == len(self.centroids):
+            # Samples by rows or filters are as long as their weight says, which a new layer has not seen.
+            self.centroids = self.centroids.new_zeros(saved.shape)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
     @torch.no_grad()
     def _start(self, samples: Tensor) -> Tensor:
         """The centroids kept (k, d), or the first ones, made from the samples and kept."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from energysim.clustering.threads import one_thread
 
-BLOCK = 1 << 15
+BLOCK = 1 << 14
 """Weights, and node-by-centroid entries, that are worked on at once."""
 CUBIC = torch.tensor(
     [[0.0, -2.0, 3.0, -1.0], [6.0, -3.0, -6.0, 3.0], [0.0, 6.0, 3.0, -3.0], [0.0, -1.0, 0.0, 1.0]],

@@ -8,6 +8,7 @@ from energysim.clustering.dkm import DKM
 from energysim.clustering.soft_scalars import SoftScalars, distinct, grid, scalar_path
 from energysim.clustering.soft_vectors import SoftVectors
 from energysim.errors import InputError, UnknownNameError
+from energysim.granularity import Granularity
 
 WORKED = torch.tensor([-0.10, -0.08, 0.01, 0.02, 0.09, 0.11])
 
@@ -177,6 +178,18 @@ def test_centroids_are_carried_and_resumed() -> None:
     two.load_state_dict(one.state_dict())
     assert torch.equal(one(weight), two(weight))
     assert torch.equal(one.centroids, two.centroids)
+
+
+def test_rows_of_any_length_are_resumed() -> None:
+    weight = torch.randn(6, 4, 3, 5, generator=torch.Generator().manual_seed(0))
+    one = DKM(3, temperature=0.05, seed=1, granularity=Granularity("row"))
+    one(weight)
+    assert one.centroids.shape == (8, 5)
+    two = DKM(3, temperature=0.05, seed=1, granularity=Granularity("row"))
+    two.load_state_dict(one.state_dict())
+    assert torch.equal(one(weight), two(weight))
+    with pytest.raises(InputError, match="samples of length 3 do not fit the centroids kept, of length 5"):
+        two(weight[..., :3])
 
 
 def test_gumbel_is_seeded_and_resumed() -> None:

@@ -80,6 +80,9 @@ class Regulariser:
         for name in self.zero_shares:
             if name not in self.clusters:
                 raise unknown("weight in zero_shares", name, self.clusters)
+        for name in _tied(model, self.clusters):
+            # A weight under two names counts once.
+            del self.clusters[name]
         for name, k in self.clusters.items():
             samples, share = self._samples(model, name), self.zero_shares.get(name, 0.0)
             if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= len(samples):
@@ -169,6 +172,19 @@ class Regulariser:
             DegenerateWarning,
             stacklevel=3,
         )
+
+
+def _tied(model: nn.Module, names: Mapping[str, int]) -> list[str]:
+    """Those of the names whose parameter has been named before."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    seen: set[int] = set()
+    again = []
+    for name in names:
+        if name in parameters and id(parameters[name]) in seen:
+            again.append(name)
+        elif name in parameters:
+            seen.add(id(parameters[name]))
+    return again
 
 
 def smallest(samples: Tensor, share: float) -> Tensor:

@@ -189,3 +189,13 @@ def test_wrong_choices() -> None:
         model.weight[0] = float("nan")
     with pytest.raises(InputError, match="NaN"):
         Regulariser(model, {"weight": 2}, variant="hard", seed=0).refresh(0)
+
+
+def test_tied_weights_count_once() -> None:
+    torch.manual_seed(0)
+    one, two = nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3)
+    two.weight = one.weight
+    both = nn.Sequential(one, two)
+    tied = Regulariser(both, {"0.weight": 4, "1.weight": 4}, variant="hard", seed=0)
+    alone = Regulariser(both, {"0.weight": 4}, variant="hard", seed=0)
+    assert torch.equal(tied(both), alone(both))

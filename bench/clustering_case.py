@@ -170,7 +170,40 @@ def kmeans_sklearn(case: dict[str, Any]) -> tuple[dict[str, float], dict[str, An
     return figures, {"inertia": np.array(found.inertia_), "centroids": found.cluster_centers_}
 
 
+def regulariser_energysim(case: dict[str, Any]) -> tuple[dict[str, float], dict[str, Any]]:
+    """The penalty's forward and backward on all convolutions of ResNet-18, and a whole training step beside it."""
+    import warnings
+
+    import torch
+
+    from energysim.clustering.regulariser import Regulariser
+    from models import resnet18
+
+    torch.set_num_threads(1)
+    model = resnet18.build()[0].train()
+    images, labels = torch.randn(case["batch"], 3, 224, 224), torch.randint(0, 1000, (case["batch"],))
+    rows = {n: min(64, p.numel() // p.shape[-1]) for n, p in model.named_parameters() if p.ndim == 4}
+    penalty = Regulariser(model, rows, variant=case["variant"], seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        penalty.refresh(0)
+
+    def step() -> None:
+        model.zero_grad()
+        torch.nn.functional.cross_entropy(model(images), labels).backward()
+
+    def one_penalty() -> None:
+        model.zero_grad()
+        penalty(model).backward()
+
+    step()
+    whole, _ = timed(step, 1)
+    figures, _ = timed(one_penalty, case["repeats"])
+    return figures, {"step_cpu_s": np.array(whole["cpu_s"])}
+
+
 RUNS = {
+    ("regulariser", "energysim"): regulariser_energysim,
     ("dkm", "energysim"): dkm_energysim,
     ("dkm", "coremltools"): dkm_coremltools,
     ("kmeans", "energysim"): kmeans_energysim,

@@ -22,6 +22,10 @@ MODES = {
 """How samples are assigned to centroids in training."""
 
 
+SMALL = 1 << 24
+"""Soft assignments of scalars up to which 64 bits cost nothing that matters."""
+
+
 @dataclass(frozen=True, slots=True)
 class Snapped:
     """A weight of few distinct values, and the centroids (k, d) and indices (N,) that make it."""
@@ -123,6 +127,13 @@ class DKM(nn.Module):
             raise InputError(f"samples of length {got} do not fit the centroids kept, of length {kept}")
         self.centroids = self.centroids.new_zeros(len(self.centroids), samples.shape[1])
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        saved = state_dict.get(prefix + "centroids")
+        if isinstance(saved, Tensor) and saved.ndim == 2 and len(saved) == len(self.centroids):
+            # Samples by rows or filters are as long as their weight says, which a new layer has not seen.
+            self.centroids = self.centroids.new_zeros(saved.shape)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
     @torch.no_grad()
     def _start(self, samples: Tensor) -> Tensor:
         """The centroids kept (k, d), or the first ones, made from the samples and kept."""
@@ -144,8 +155,11 @@ class DKM(nn.Module):
             found = _soft_scalars(samples[:, 0], before[:, 0], self.temperature, self.iterations, self.epsilon)
             if found is not None:
                 return found[0][:, None], found[1][:, None]
+        working = _working(samples).contiguous()
+        if samples.shape[1] == 1 and working.numel() * len(before) <= SMALL:
+            working = working.double()
         soft: tuple[Any, Any] = SoftVectors.apply(  # type: ignore[no-untyped-call]
-            _working(samples).contiguous(), before, self.temperature, self.iterations, self.epsilon, noise
+            working, before.to(working.dtype), self.temperature, self.iterations, self.epsilon, noise
         )
         return soft[0].to(samples.dtype), soft[1]
 

@@ -49,7 +49,7 @@ def kmeans(
     """Cluster the samples, (N, d), into at most `n_clusters` clusters of least squared distance.
 
     Up to 1,024 clusters of scalars (d = 1) are the exact optimum, unless the first centroids are given (k, d); vectors
-    get Lloyd's iterations until the mean squared shift is below `tolerance` times the samples' variance.
+    get Lloyd's iterations until the summed squared shift is at most `tolerance` times the samples' mean variance.
     `fixed_zero` keeps centroid 0 at zero. `InputError` for samples that are empty or not finite, for numbers
     that cannot be, and `FewerClustersWarning` where there are fewer distinct samples than clusters.
     """

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from energysim.clustering.leaves import LEAF, MOST_DIMENSIONS, Leaves, argmin
+from energysim.clustering.threads import one_thread
 
 BLOCK_ENTRIES = 1 << 18
 """Distances held at once."""
@@ -11,6 +12,7 @@ WARM_UP = 32
 """Samples per cluster on which the first centroids settle before all samples are looked at."""
 
 
+@one_thread()
 def lloyd(
     points: Tensor,
     n_clusters: int,
@@ -50,6 +52,7 @@ def lloyd(
 TINY = torch.finfo(torch.float64).tiny
 
 
+@one_thread()
 def nearest_labels(points: Tensor, centroids: Tensor) -> Tensor:
     """Nearest centroid (N,) of every point (N, d), lowest label first among equals."""
     labels = torch.empty(len(points), dtype=torch.int64, device=points.device)

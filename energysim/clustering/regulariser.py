@@ -5,7 +5,7 @@ made anew every few epochs and held in between. F itself is never formed.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,7 @@ class _Held:
     """One layer's F between refreshes.
 
     `basis` (N, r) spans F for the relaxed variant; `labels` (N,) and `counts` (K,) for the hard one. Samples at zero
-    (N,) are in no other cluster.
+    (N,) are in no other cluster, and have the label K.
     """
 
     basis: Tensor | None
@@ -80,6 +80,9 @@ class Regulariser:
         for name in self.zero_shares:
             if name not in self.clusters:
                 raise unknown("weight in zero_shares", name, self.clusters)
+        for name in _tied(model, self.clusters):
+            # A weight under two names counts once.
+            del self.clusters[name]
         for name, k in self.clusters.items():
             samples, share = self._samples(model, name), self.zero_shares.get(name, 0.0)
             if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= len(samples):
@@ -151,9 +154,10 @@ class Regulariser:
             # Fewer distinct samples than clusters is what this penalty works towards.
             warnings.simplefilter("ignore", FewerClustersWarning)
             result = kmeans(rest, k, seed=self.seed, max_iterations=20)
-        labels = result.labels if at_zero is None else torch.zeros(len(points), dtype=torch.int64, device=points.device)
+        labels = result.labels.int()
         if at_zero is not None:
-            labels[~at_zero] = result.labels
+            labels = torch.full((len(points),), len(result.centroids), dtype=torch.int32, device=points.device)
+            labels[~at_zero] = result.labels.int()
         counts = torch.bincount(result.labels, minlength=len(result.centroids)).to(points)
         return _Held(None, labels, counts, at_zero)
 
@@ -168,6 +172,19 @@ class Regulariser:
             DegenerateWarning,
             stacklevel=3,
         )
+
+
+def _tied(model: nn.Module, names: Mapping[str, int]) -> list[str]:
+    """Those of the names whose parameter has been named before."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    seen: set[int] = set()
+    again = []
+    for name in names:
+        if name in parameters and id(parameters[name]) in seen:
+            again.append(name)
+        elif name in parameters:
+            seen.add(id(parameters[name]))
+    return again
 
 
 def smallest(samples: Tensor, share: float) -> Tensor:
@@ -214,11 +231,30 @@ def leading_right_vectors(samples: Tensor, count: int) -> Tensor:
 def _penalty(samples: Tensor, held: _Held) -> Tensor:
     """`Tr(W^T W) - Tr(F^T W^T W F)` of the samples (N, s) for the F that is held."""
     if held.basis is not None:
-        return (samples * samples).sum() - ((held.basis.to(samples).T @ samples) ** 2).sum()
+        return _Outside.apply(samples, held.basis.to(samples))  # type: ignore[no-untyped-call, no-any-return]
     if held.labels is None or held.counts is None:
         raise InputError("the regulariser holds neither vectors nor clusters")
     penalty: Tensor = _SquaredErrors.apply(samples, held.labels, held.counts, held.at_zero)  # type: ignore[no-untyped-call]
     return penalty
+
+
+class _Outside(torch.autograd.Function):
+    """Squared norm of what lies outside an orthonormal basis (N, r) of the samples' columns (N, s)."""
+
+    @staticmethod
+    def forward(ctx: Any, samples: Tensor, basis: Tensor) -> Tensor:
+        """The whole squared norm less that of the projection."""
+        inside = basis.T @ samples
+        ctx.save_for_backward(samples, basis, inside)
+        flat = samples.reshape(-1)
+        return torch.dot(flat, flat) - (inside * inside).sum()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Twice what lies outside."""
+        samples, basis, inside = ctx.saved_tensors
+        scale = 2 * gradients[0]
+        return torch.addmm(samples, basis, inside, alpha=-1).mul_(scale), None
 
 
 class _SquaredErrors(torch.autograd.Function):
@@ -229,19 +265,30 @@ class _SquaredErrors(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, samples: Tensor, labels: Tensor, counts: Tensor, at_zero: Tensor | None) -> Tensor:
-        """Column by column: sums by label, then what is left of each sample."""
-        left = samples.clone()
-        for column in range(samples.shape[1]):
-            values = samples[:, column].contiguous()
-            weights = values if at_zero is None else values.masked_fill(at_zero, 0.0)
-            means = torch.bincount(labels, weights.double(), minlength=len(counts)) / counts.clamp_min(1)
-            near = means.to(values)[labels]
-            left[:, column] -= near if at_zero is None else near.masked_fill_(at_zero, 0.0)
+        """Column by column: sums by label, then what is left of each sample; samples at zero have the last label."""
+        size = samples.shape[1], len(counts) + (at_zero is not None)
+        means = samples.new_zeros(size, dtype=torch.float64)
+        for rows in _rows(samples):
+            for column, values in enumerate(samples[rows].T.contiguous()):
+                means[column].index_add_(0, labels[rows], values.double())
+        means[:, : len(counts)] /= counts.clamp_min(1)
+        means[:, len(counts) :] = 0
+        means, left = means.to(samples), torch.empty_like(samples)
+        for rows in _rows(samples):
+            near = torch.stack([mean.index_select(0, labels[rows]) for mean in means])
+            torch.sub(samples[rows], near.T, out=left[rows])
         ctx.save_for_backward(left)
-        return (left * left).sum()
+        flat = left.reshape(-1)
+        return torch.dot(flat, flat)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Twice what is left."""
         (left,) = ctx.saved_tensors
         return left * (2 * gradients[0]), None, None, None
+
+
+def _rows(samples: Tensor) -> Iterator[slice]:
+    """Blocks of samples that fit a core's cache."""
+    step = max(1, (1 << 16) // samples.shape[1])
+    return (slice(start, start + step) for start in range(0, len(samples), step))

@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-BLOCK = 1 << 15
+from energysim.clustering.threads import one_thread
+
+BLOCK = 1 << 14
 """Weights, and node-by-centroid entries, that are worked on at once."""
 CUBIC = torch.tensor(
     [[0.0, -2.0, 3.0, -1.0], [6.0, -3.0, -6.0, 3.0], [0.0, 6.0, 3.0, -3.0], [0.0, -1.0, 0.0, 1.0]],
@@ -34,6 +36,7 @@ class SoftScalars(torch.autograd.Function):
     """Soft weights (n,) of weights (n,), whose loop over `nodes` has gone along `path` (r + 1, k)."""
 
     @staticmethod
+    @one_thread()
     def forward(ctx: Any, weights: Tensor, nodes: "Nodes", path: Tensor, masses: Tensor, temperature: float) -> Tensor:
         """Read every weight's soft centroid from the table at the nodes."""
         ctx.save_for_backward(weights, path, masses)
@@ -44,6 +47,7 @@ class SoftScalars(torch.autograd.Function):
         return soft
 
     @staticmethod
+    @one_thread()
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Sum the gradient at the nodes, walk the iterations back there, and read what each weight gets."""
         weights, path, masses = ctx.saved_tensors
@@ -63,6 +67,7 @@ def _shares(places: Tensor, centroids: Tensor, temperature: float) -> Iterator[t
         yield slice(start, start + rows), torch.softmax(logits.mul_(logits).mul_(-1 / temperature), dim=0)
 
 
+@one_thread()
 def scalar_path(
     nodes: "Nodes", centroids: Tensor, temperature: float, iterations: int, epsilon: float
 ) -> tuple[Tensor, Tensor] | None:
@@ -165,6 +170,7 @@ class Grid:
 Nodes = Distinct | Grid
 
 
+@one_thread()
 def distinct(weights: Tensor) -> Distinct:
     """Nodes for 16-bit weights (n,): no more than there are numbers of 16 bits."""
     counts = torch.zeros(1 << 16, dtype=torch.int64, device=weights.device)
@@ -177,6 +183,7 @@ def distinct(weights: Tensor) -> Distinct:
     return Distinct(values.double(), counts[used].double(), number)
 
 
+@one_thread()
 def grid(weights: Tensor, centroids: Tensor, temperature: float) -> Grid | None:
     """A grid for 32-bit weights (n,), or None where it would not be much smaller than the weights.
 

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from energysim.clustering.threads import one_thread
+
 BLOCK_ENTRIES = 1 << 17
 """Soft assignments held at once: half a megabyte, which stays in a core's cache."""
 LOG2_E = 1 / log(2)
@@ -27,6 +29,7 @@ class SoftVectors(torch.autograd.Function):
     """
 
     @staticmethod
+    @one_thread()
     def forward(
         ctx: Any,
         samples: Tensor,
@@ -58,6 +61,7 @@ class SoftVectors(torch.autograd.Function):
         return soft, path[-1]
 
     @staticmethod
+    @one_thread()
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Walk the iterations back, with the soft assignments computed anew."""
         samples, *rest = ctx.saved_tensors
@@ -75,7 +79,8 @@ class SoftVectors(torch.autograd.Function):
             pull = torch.where(alive, of_centroids / masses[i][:, None].clamp_min(TINY), 0.0)
             kept = torch.where(alive, 0.0, of_centroids)
             upstream = given if i == iterations - 1 else None
-            of_centroids = kept + _back(
+            back = _back if samples.shape[1] > 1 else _back_scalar
+            of_centroids = kept + back(
                 samples, path[i], path[i + 1], pull.to(samples), upstream, of_samples, ctx.temperature, noise
             )
         return of_samples, None, None, None, None, None
@@ -165,3 +170,30 @@ def _back(
         of_samples[block.rows] += (outward @ both.reshape(-1, inputs.shape[1])).T
         total += of_logits @ block.samples.T
     return (total[:, :d] - before * total[:, d:]) * (2 / temperature)
+
+
+def _back_scalar(
+    samples: Tensor,
+    before: Tensor,
+    after: Tensor,
+    pull: Tensor,
+    upstream: Tensor | None,
+    of_samples: Tensor,
+    temperature: float,
+    noise: torch.Generator | None,
+) -> Tensor:
+    """`_back` where d = 1, by differences: many centroids lie close together and far from zero, and products cancel.
+
+    To the gradient of the soft assignments of a sample any number may be added; with -x for the soft weight,
+    `pull (x - after) + upstream after` is `(x - after) (pull - upstream)`.
+    """
+    total = before.new_zeros(len(before), 1, dtype=torch.float64)
+    for block in _Blocks(samples, before, temperature, noise):
+        place = block.samples[:1]
+        shares = block.shares.mul_(block.inverse)
+        of_shares = (place - after).mul_(pull if upstream is None else pull - upstream[block.rows].T)
+        of_logits = of_shares.sub_(torch.linalg.vecdot(shares, of_shares, dim=0)).mul_(shares)
+        pushed = of_logits.mul_(place - before).mul_(2 / temperature)
+        of_samples[block.rows] += (pull.T @ shares - pushed.sum(dim=0)).T
+        total += pushed.sum(dim=1, keepdim=True)
+    return total

@@ -1,5 +1,14 @@
-"""Small tensors on many workers: more than one thread of torch each only makes them wait for one another."""
+"""One thread for the small tensors of these tests: workers of the test run share the cores already."""
 
-import torch
+from collections.abc import Iterator
 
-torch.set_num_threads(1)
+import pytest
+
+from energysim.clustering.threads import one_thread
+
+
+@pytest.fixture(autouse=True)
+def single_thread() -> Iterator[None]:
+    """Every test of this folder runs on one thread."""
+    with one_thread():
+        yield

@@ -8,6 +8,7 @@ from energysim.clustering.dkm import DKM
 from energysim.clustering.soft_scalars import SoftScalars, distinct, grid, scalar_path
 from energysim.clustering.soft_vectors import SoftVectors
 from energysim.errors import InputError, UnknownNameError
+from energysim.granularity import Granularity
 
 WORKED = torch.tensor([-0.10, -0.08, 0.01, 0.02, 0.09, 0.11])
 
@@ -82,9 +83,9 @@ def test_gradients_at_nodes_are_exact() -> None:
 @pytest.mark.parametrize(
     ("bits", "dim", "temperature", "count", "scale"),
     [
-        (4, 1, 5e-5, 30_000, 0.02),
-        (2, 1, 1e-4, 40_000, 0.02),
-        (3, 1, 1e-5, 40_000, 0.02),
+        (4, 1, 5e-5, 20_000, 0.02),
+        (2, 1, 1e-4, 20_000, 0.02),
+        (3, 1, 2e-5, 30_000, 0.02),
         (6, 1, 1e-2, 5_000, 1.0),
         (4, 1, 5e-5, 300, 0.02),
         (4, 4, 5e-5, 2_000, 0.02),
@@ -102,16 +103,13 @@ def test_equal_to_plain_autograd(bits: int, dim: int, temperature: float, count:
     weight.grad = None
     soft.backward(upstream)
     wanted, exact = by_plain(layer, weight.double(), first.double(), upstream)
-    _, single = by_plain(layer, weight, first, upstream)
     assert torch.allclose(soft.double(), wanted, rtol=0, atol=1e-5 * float(wanted.abs().max()))
     for size in (torch.linalg.norm, lambda x: x.abs().max()):
-        # Where five iterations amplify rounding beyond that, the plain reference in 32 bits is no better.
-        limit = max(1e-5 * float(size(exact)), 2 * float(size(single - exact)))
-        assert float(size(weight.grad - exact)) < limit
+        assert float(size(weight.grad - exact)) < 1e-5 * float(size(exact))
 
 
 def by_plain(layer: DKM, weight: Tensor, first: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor]:
-    """Soft weight and gradient of the reference, in the precision of `weight`."""
+    """Soft weight and gradient of the reference."""
     weight = weight.detach().requires_grad_()
     samples = plain(layer.granularity.samples(weight), first, layer.temperature, layer.iterations)
     soft = layer.granularity.restore(samples, tuple(weight.shape))
@@ -180,6 +178,18 @@ def test_centroids_are_carried_and_resumed() -> None:
     two.load_state_dict(one.state_dict())
     assert torch.equal(one(weight), two(weight))
     assert torch.equal(one.centroids, two.centroids)
+
+
+def test_rows_of_any_length_are_resumed() -> None:
+    weight = torch.randn(6, 4, 3, 5, generator=torch.Generator().manual_seed(0))
+    one = DKM(3, temperature=0.05, seed=1, granularity=Granularity("row"))
+    one(weight)
+    assert one.centroids.shape == (8, 5)
+    two = DKM(3, temperature=0.05, seed=1, granularity=Granularity("row"))
+    two.load_state_dict(one.state_dict())
+    assert torch.equal(one(weight), two(weight))
+    with pytest.raises(InputError, match="samples of length 3 do not fit the centroids kept, of length 5"):
+        two(weight[..., :3])
 
 
 def test_gumbel_is_seeded_and_resumed() -> None:

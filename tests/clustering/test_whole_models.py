@@ -62,6 +62,7 @@ def test_layers_by_pattern_in_a_packaged_network(name: str, tmp_path: Path) -> N
 
 def test_distilbert(tmp_path: Path) -> None:
     import transformers
+
     torch.manual_seed(0)
     config = transformers.DistilBertConfig(vocab_size=50, dim=16, hidden_dim=32, n_layers=2, n_heads=2)
     model = transformers.DistilBertForMaskedLM(config)

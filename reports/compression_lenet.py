@@ -245,8 +245,8 @@ CONVOLUTIONS = ("0", "2")
 
 HEAD = "Pairs of runs that share a seed, against the control (the same images without a penalty, then k-means)."
 ORDER = (
-    "Deep k-Means clusters last, so the layers that stay dense never see shared convolutions; with DKM and with trained",
-    "codebooks they train along. With K >= 5, the width of a row, the relaxed penalty is 0 whenever F is fresh.",
+    "Deep k-Means clusters last, so the layers that stay dense never see shared convolutions; with DKM and with",
+    "trained codebooks they train along. With K >= 5, the width of a row, the relaxed penalty is 0 when F is fresh.",
 )
 
 

@@ -11,7 +11,6 @@ cdef class Rows(Shares):
     cdef double[:, ::1] part_slide, fresh_shared, fresh_alone
     cdef integer[::1] done
     cdef integer nearby
-    @cython.locals(g=integer)
     cdef void prepare(self)
     cdef void rows(self, integer level)
     @cython.locals(key=double, i=integer, w=integer)

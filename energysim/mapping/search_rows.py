@@ -32,11 +32,6 @@ class Rows(Shares):
         self.fresh_alone = np.zeros((self.dims, 2))
         self.done = np.zeros(self.levels + 1, dtype=np.int64)
         self.nearby = 0
-        # inside the second array of a hierarchy steps may be stretched
-        self.late_array = self.levels
-        for g in range(self.levels, 0, -1):
-            if self.fan[g] > 1.0:
-                self.late_array = g
         self.fill_windows()
 
     def rows(self, level: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from energysim.mapping import search, search_tree
+from energysim.mapping import search, search_climb
 from energysim.mapping.search import Limits, find_front, find_mapping
 from tests.mapping.brute import all_costs
 from tests.mapping.cases import random_case, random_product
@@ -14,7 +14,7 @@ from tests.mapping.plain import plain_modules
 from tests.mapping.test_search_brute import Case, strided
 
 PLAIN = plain_modules()
-TREE: Any = PLAIN["search_tree"].Tree
+TREE: Any = PLAIN["search_climb"].Climb
 
 CASES = [*(random_case(seed, 60) for seed in range(2000, 2012)), *map(random_product, range(3))]
 CASES += [strided(seed, transposed=seed % 2 == 0) for seed in range(2000, 2006)]
@@ -43,10 +43,10 @@ def test_plain_python_takes_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_two_kernels_are_compared() -> None:
-    compiled = Path(search_tree.__file__).suffix
+    compiled = Path(search_climb.__file__).suffix
     if compiled == ".py":
         pytest.skip("the kernels are not compiled here")
-    assert search.Tree is search_tree.Tree
+    assert search.Tree is search_climb.Climb
     assert search.Tree is not TREE
     assert Path(TREE.search.__code__.co_filename).suffix == ".py"
 

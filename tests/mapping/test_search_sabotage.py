@@ -22,7 +22,7 @@ from tests.mapping.test_search_brute import strided
 Case = tuple[Layer, Accelerator, EnergyTable]
 Known = list[tuple[Case, Costs]]
 
-Tree: Any = plain_modules()["search_tree"].Tree
+Tree: Any = plain_modules()["search_climb"].Climb
 
 
 class Proof(Tree):  # type: ignore[misc]

@@ -5,7 +5,15 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-KERNELS = ("search_windows", "search_state", "search_rows", "search_costs", "search_tree")
+KERNELS = (
+    "search_windows",
+    "search_state",
+    "search_rows",
+    "search_costs",
+    "search_tree",
+    "search_uneven_rows",
+    "search_uneven_tree",
+)
 """Modules of energysim/mapping with a .pxd beside them."""
 
 DIRECTIVES = {

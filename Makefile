@@ -1,5 +1,6 @@
 # Two commands do all set-up: `make demo` and `make test`. Each makes its own virtual environment in .venv.
 PYTHON ?= python3
+PYTHON312 ?= python3.12
 TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
@@ -29,13 +30,18 @@ $(VENV)/report: $(VENV)/dev
 	$(PIP) --editable ".[report]"
 	@touch $@
 
+# The compiled inner loops of the search, again after an edit (the installation has made them once).
+$(VENV)/kernels: $(VENV)/dev hatch_build.py $(wildcard energysim/mapping/search_*.py energysim/mapping/search_*.pxd)
+	$(BIN)/python hatch_build.py > /dev/null
+	@touch $@
+
 demo: $(VENV)/weights
 	$(BIN)/energysim estimate models.efficientnet_lite0:pretrained --on eyeriss --bits 8
 
-test: $(VENV)/dev
+test: $(VENV)/kernels
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-nightly: $(VENV)/dev
+nightly: $(VENV)/kernels
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest --numprocesses auto --dist worksteal tests
 
 lint: $(VENV)/dev
@@ -43,23 +49,33 @@ lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/dev
-	$(BIN)/python -m bench
+# The whole of it: `make bench ARGS=--full`; without it peers search a few layers only, where they are installed.
+bench: $(VENV)/kernels
+	$(BIN)/python -m bench $(ARGS)
 
-# Peers live in their own environments; nothing of ours depends on them.
+# Peers live in their own environments; nothing of ours depends on them. AccelForge needs Python 3.12.
 .peers/zigzag/ready:
 	$(PYTHON) -m venv .peers/zigzag
-	.peers/zigzag/bin/python -m pip install --quiet --disable-pip-version-check zigzag-dse six
+	.peers/zigzag/bin/python -m pip install --quiet --disable-pip-version-check zigzag-dse==3.9.1 six
 	@touch $@
 
-peers: $(VENV)/dev .peers/zigzag/ready
-	$(BIN)/python -m bench.zigzag_network
+.peers/accelforge/ready:
+	$(PYTHON312) -m venv .peers/accelforge
+	.peers/accelforge/bin/python -m pip install --quiet --disable-pip-version-check accelforge==1.0.467
+	@touch $@
+
+# What the peers found is kept in reports/; SEARCH=--search has them search again (an hour), --missing what they never did.
+peers: $(VENV)/kernels .peers/zigzag/ready .peers/accelforge/ready
+	$(BIN)/python -m bench.accelforge_layers $(SEARCH)
+	$(BIN)/python -m bench.zigzag_network $(SEARCH)
+	$(BIN)/python -m bench.model_differences
+	$(BIN)/python -m bench.zigzag_counts
 	$(BIN)/python -m bench.peer
 
 models: $(VENV)/dev
 	$(BIN)/python models/export.py
 
-reports: $(VENV)/report
+reports: $(VENV)/kernels $(VENV)/report
 	$(BIN)/python -m reports.eyeriss
 	$(BIN)/python -m reports.search_growth
 

@@ -49,7 +49,7 @@ def compiled(root: Path) -> list[Path]:
     from setuptools.command.build_ext import build_ext
 
     folder = "energysim/mapping"
-    flags = ["-O3", "-ffp-contract=off", "-fwrapv"]
+    flags = ["-O2", "-ffp-contract=off", "-fwrapv"]
     extensions = [
         Extension(f"energysim.mapping.{name}", [f"{root}/{folder}/{name}.py"], extra_compile_args=flags)
         for name in KERNELS
@@ -59,7 +59,6 @@ def compiled(root: Path) -> list[Path]:
         compiler_directives=DIRECTIVES,
         build_dir=f"{root}/build/cython",
         quiet=True,
-        force=True,
     )
     command = build_ext(Distribution({"ext_modules": modules, "package_dir": {"": str(root)}}))
     command.inplace = True

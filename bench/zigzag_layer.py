@@ -1,7 +1,8 @@
 """Runs inside ZigZag's own environment: layers on one of its shipped accelerators; prints what it found as JSON.
 
 Reads from standard input {"hardware": "tpu_like", "layers": [{"dims": {N, G, M, C, P, Q, R, S}, "stride": [u, v]}]};
-8-bit weights, inputs and final outputs, 16-bit partial sums. Seconds are CPU, imports left out.
+8-bit weights, inputs and final outputs, 16-bit partial sums. Seconds are CPU, imports left out. A layer with a
+"mapping" ({"temporal", "spatial"} as in the answers) is not searched but priced by ZigZag's cost model.
 """
 
 import json
@@ -9,11 +10,15 @@ import logging
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import yaml
 import zigzag
 from zigzag.api import get_hardware_performance_zigzag
+from zigzag.datatypes import LayerDim, LayerOperand
+from zigzag.mapping.temporal_mapping import TemporalMapping, TemporalMappingType
+from zigzag.stages.mapping.temporal_mapping_generator_stage import TemporalMappingGeneratorStage
 
 DIMS = {"N": "B", "G": "G", "M": "K", "C": "C", "P": "OY", "Q": "OX", "R": "FY", "S": "FX"}
 WIDTH = 64  # bits of one DRAM access, in both shipped accelerators
@@ -64,27 +69,68 @@ def answer(cost):
     }
 
 
-asked = json.load(sys.stdin)
-hardware = asked.get("hardware", "tpu_like")
-logging.disable(logging.CRITICAL)
-inputs = Path(zigzag.__file__).parent / "inputs"
-with tempfile.TemporaryDirectory() as folder:
-    workload, mapping = Path(folder) / "workload.yaml", inputs / "mapping" / f"{hardware}.yaml"
-    workload.write_text(yaml.safe_dump([described(i, layer) for i, layer in enumerate(asked["layers"])]))
-    if not mapping.exists():
-        mapping = Path(folder) / "mapping.yaml"
-        links = {"O": "O", "W": "I2", "I": "I1"}
-        mapping.write_text(yaml.safe_dump([{"name": "default", "memory_operand_links": links}]))
+LINKS = {"O": "O", "W": "I2", "I": "I1"}
+INPUTS = Path(zigzag.__file__).parent / "inputs"
+
+
+def run(hardware, layers, mapping, folder):
+    """ZigZag's costs of layers, each with its best mapping by energy, and the CPU seconds that took."""
+    workload, rules = Path(folder) / "workload.yaml", Path(folder) / "mapping.yaml"
+    workload.write_text(yaml.safe_dump([described(i, layer) for i, layer in enumerate(layers)]))
+    rules.write_text(yaml.safe_dump(mapping))
     start = time.process_time()
     *_, found = get_hardware_performance_zigzag(
         str(workload),
-        str(inputs / "hardware" / f"{hardware}.yaml"),
-        str(mapping),
+        str(INPUTS / "hardware" / f"{hardware}.yaml"),
+        str(rules),
         opt="energy",
         dump_folder=folder,
         pickle_filename=f"{folder}/found.pickle",
         loma_show_progress_bar=False,
     )
-    seconds = time.process_time() - start
-layers = [answer(cost) for cost, *_ in found[0][1]]
-print(json.dumps({"cpu_s": seconds, "version": getattr(zigzag, "__version__", ""), "layers": layers}))
+    return [cost for cost, *_ in found[0][1]], time.process_time() - start
+
+
+def priced(hardware, layer, folder):
+    """One layer with a given mapping, or why ZigZag does not take it."""
+    given = layer["mapping"]
+    spread = {axis: [f"{dim}, {size}" for dim, size in single] or ["K, 1"] for axis, single in given["spatial"].items()}
+    levels = {
+        LayerOperand(operand): [[(LayerDim(dim), size) for dim, size in level] for level in blocks]
+        for operand, blocks in given["temporal"].items()
+    }
+    generate = TemporalMappingGeneratorStage.generate_temporal_mappings
+
+    def only(stage):
+        yield TemporalMapping(levels, stage.layer, TemporalMappingType.UNEVEN)
+
+    TemporalMappingGeneratorStage.generate_temporal_mappings = only
+    try:
+        mapping = [{"name": "default", "spatial_mapping": spread, "memory_operand_links": LINKS}]
+        (cost,), _ = run(hardware, [layer], mapping, folder)
+    except Exception as error:  # whatever it is, the other layers are still to be priced
+        return {"refused": f"{type(error).__name__}: {error}".splitlines()[0]}
+    finally:
+        TemporalMappingGeneratorStage.generate_temporal_mappings = generate
+    return answer(cost)
+
+
+def searched(hardware, layers, folder):
+    """Every layer's best mapping in one run, under ZigZag's own mapping file where it ships one."""
+    shipped = INPUTS / "mapping" / f"{hardware}.yaml"
+    mapping = [{"name": "default", "memory_operand_links": LINKS}]
+    if shipped.exists():
+        mapping = yaml.safe_load(shipped.read_text())
+    return run(hardware, layers, mapping, folder)
+
+
+asked = json.load(sys.stdin)
+hardware = asked.get("hardware", "tpu_like")
+logging.disable(logging.CRITICAL)
+with tempfile.TemporaryDirectory() as folder:
+    if any("mapping" in layer for layer in asked["layers"]):
+        layers, seconds = [priced(hardware, layer, folder) for layer in asked["layers"]], None
+    else:
+        costs, seconds = searched(hardware, asked["layers"], folder)
+        layers = [answer(cost) for cost in costs]
+print(json.dumps({"cpu_s": seconds, "version": version("zigzag-dse"), "layers": layers}))

@@ -1,25 +1,28 @@
 """Whole networks by ZigZag and by us, on its shipped accelerators: `make peers`, or `python -m bench.zigzag_network`.
 
 Writes reports/zigzag_network.json; `python -m bench.peer` renders it. Layers of equal work run once in both tools.
-ZigZag's best mappings are translated into our `Mapping` and priced by our counts.
+ZigZag's best mappings are priced by our counts, ours by its cost model; its answers are kept and its searches, which
+take minutes, run only with `--search` (everywhere) or `--missing` (where it never did).
 """
 
 import json
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
-from math import prod
+from collections.abc import Iterable
+from collections.abc import Mapping as Map
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.neighbours import ties
+from bench.ours import SPACES, in_even_space, timed
+from bench.zigzag_mapping import finished, tensor_by_tensor_pj, to_zigzag, translated
 from energysim.costs.prices import energy_by_key
-from energysim.hardware.accelerator import Memory
 from energysim.hardware.read import DescribedAccelerator, read_accelerator
 from energysim.mapping.counts import count
-from energysim.mapping.nest import Loop, Mapping, Storage, problems
-from energysim.mapping.search import find_mapping
+from energysim.mapping.nest import problems
 from energysim.workload.graph import same_work
 from energysim.workload.layer import Layer
 from energysim.workload.read import read_model
@@ -27,10 +30,10 @@ from energysim.workload.read import read_model
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "reports" / "zigzag_network.json"
 HARDWARE = ("tpu_like", "eyeriss_like")
-NETWORKS = ("alexnet", "resnet18")
+NETWORKS = ("alexnet", "resnet18", "mobilenet_v2")
 BITS = "w8a8p16"
-DIM = {"B": "N", "G": "G", "K": "M", "C": "C", "OY": "P", "OX": "Q", "FY": "R", "FX": "S"}
-TENSOR = {"W": "weight", "I": "input", "O": "output"}
+TIES = 8
+"""So many mappings of the same energy by our counts are priced by ZigZag's model too."""
 
 
 def interpreter() -> Path:
@@ -62,121 +65,127 @@ def asked_of(layer: Layer) -> dict[str, Any]:
     return {"dims": dict(layer.dims), "stride": [steps["P"], steps["Q"]]}
 
 
-def translated(layer: Layer, described: DescribedAccelerator, found: dict[str, Any]) -> tuple[Mapping, bool]:
-    """ZigZag's mapping as ours, and whether a mark outside the array had to move outward.
-
-    ZigZag orders temporal loops alone; ours also has the spread loops in the nest, between the marks of what is outside
-    and inside the array. An outer mark that stands too far in is moved out: a larger tile, never more traffic above.
-    A dim spread wider than its temporal loops leave is cut to what they leave: as many steps, as ZigZag's fractions.
-    """
-    levels = described.accelerator.levels
-    rank = {level.name: i for i, level in enumerate(levels)}
-    (array,) = (i for i, level in enumerate(levels) if not isinstance(level, Memory))
-    order = [loop for level in found["temporal"]["O"] for loop in level]
-    marks: list[tuple[int, Storage]] = []
-    for operand, tensor in TENSOR.items():
-        blocks = found["temporal"][operand]
-        if [loop for level in blocks for loop in level] != order:
-            raise ValueError(f"layer '{layer.name}': operands have loops in different orders")
-        keepers = [m.name for m in reversed(described.accelerator.memories) if tensor in m.keeps]
-        inside = 0
-        for memory, block in zip(keepers, blocks, strict=True):
-            inside += len(block)
-            marks.append((inside, Storage(memory, tensor)))
-    border = max((depth for depth, mark in marks if rank[mark.memory] > array), default=0)
-    moved = any(depth < border for depth, mark in marks if rank[mark.memory] < array)
-    marks = [(max(depth, border) if rank[mark.memory] < array else depth, mark) for depth, mark in marks]
-    marks.sort(key=lambda item: (-item[0], rank[item[1].memory]))
-    left = {DIM[d]: -(-layer.dims[DIM[d]] // prod(n for o, n in order if o == d)) for d in DIM}
-    spread = [
-        Loop(DIM[dim], min(int(size), left[DIM[dim]]), f"pe.{axis.lower()}")
-        for axis, single in found["spatial"].items()
-        for dim, size in single
-        if size > 1
-    ]
-    nest: list[Loop | Storage] = []
-    for depth in range(len(order), -1, -1):
-        here = [mark for at, mark in marks if at == depth]
-        nest += [mark for mark in here if rank[mark.memory] < array]
-        nest += spread if depth == border else []
-        nest += [mark for mark in here if rank[mark.memory] > array]
-        nest += [Loop(DIM[order[depth - 1][0]], int(order[depth - 1][1]))] if depth else []
-    return Mapping(tuple(nest)), moved
-
-
 def compared(layer: Layer, times: int, described: DescribedAccelerator, theirs: dict[str, Any]) -> dict[str, Any]:
     """One layer by both tools: energies in pJ for one of `times` equal layers, our CPU seconds, what is proven."""
     facts, table = described.accelerator, described.table
-    start = time.process_time()
-    ours = find_mapping(layer, facts, table)
-    row = {
-        "layer": layer.name,
-        "times": times,
-        "dims": dict(layer.dims),
-        "our_cpu_s": time.process_time() - start,
-        "our_pj": ours.energy_pj,
-        "our_bound_pj": ours.lower_bound_pj,
-        "proven": ours.optimal,
-        "zigzag_pj": theirs["energy_pj"],
-        "zigzag_mapping": {key: theirs[key] for key in ("temporal", "spatial")},
-    }
+    row: dict[str, Any] = {"layer": layer.name, "times": times, "dims": dict(layer.dims), "ours": {}}
+    for space in SPACES:
+        ours = timed(layer, facts, table, space)
+        row["ours"][space] = {
+            "cpu_s": ours.cpu_s,
+            "energy_pj": ours.found.energy_pj,
+            "bound_pj": ours.found.lower_bound_pj,
+            "proven": ours.found.optimal,
+            "mapping": to_zigzag(described, ours.found.mapping),
+        }
+        if interpreter().exists():
+            alike = ties(layer, facts, table, ours.found, TIES)
+            row["ours"][space]["alike"] = [to_zigzag(described, mapping) for mapping in alike]
+    row |= {"zigzag_pj": theirs["energy_pj"], "zigzag_mapping": {key: theirs[key] for key in ("temporal", "spatial")}}
     try:
+        row["zigzag_by_tensor_pj"] = tensor_by_tensor_pj(layer, described, theirs)
         mapping, moved = translated(layer, described, theirs)
-        wrong = problems(layer, facts, mapping)
     except ValueError as error:
         return row | {"refused": str(error)}
+    wrong = problems(layer, facts, mapping)
     if wrong:
-        return row | {"refused": "; ".join(wrong)}
+        narrow = not problems(finished(layer), facts, mapping)
+        cause = "finished outputs kept narrow" if narrow else "marks on either side of the array" if moved else "other"
+        return row | {"refused": "; ".join(wrong), "cause": cause}
     counts = count(layer, facts, mapping)
     priced = sum(energy_by_key(counts, layer, facts, table, mapping).values())
-    return row | {"zigzag_mapping_our_pj": priced, "marks_moved": moved}
+    even = in_even_space(layer, facts, mapping)
+    return row | {"zigzag_our_pj": priced, "marks_moved": moved, "zigzag_even": even}
 
 
-def again(results: dict[str, Any]) -> None:
-    """Search anew what is written there, beside ZigZag's answers as they are."""
-    for name, run in results.items():
-        network, hardware = name.split(" on ")
-        described = read_accelerator(ROOT / "bench" / "hardware" / f"{hardware}.yaml")
-        layers = {layer.name: layer for layer in read_model(network, bits=BITS).layers}
-        run["layers"] = [
-            compared(
-                layers[row["layer"]], row["times"], described, row["zigzag_mapping"] | {"energy_pj": row["zigzag_pj"]}
-            )
-            for row in run["layers"]
-        ]
+def by_their_model(hardware: str, rows: list[dict[str, Any]], layers: Map[str, Layer]) -> None:
+    """Add to each of our results the least that ZigZag's model says of its mapping and of those that tie with it."""
+    given = [
+        (row, ours, mapping)
+        for row in rows
+        for ours in row["ours"].values()
+        for mapping in (ours["mapping"], *ours.pop("alike"))
+        if mapping
+    ]
+    asked = [asked_of(layers[row["layer"]]) | {"mapping": mapping} for row, _, mapping in given]
+    answers = run_zigzag(hardware, asked)["layers"] if asked else []
+    for (_, ours, _), answer in zip(given, answers, strict=True):
+        if "energy_pj" in answer:
+            ours["zigzag_pj"] = min(answer["energy_pj"], ours.get("zigzag_pj", answer["energy_pj"]))
+        else:
+            ours["refused"] = answer["refused"]
 
 
-def main() -> None:
-    """Run both tools on every network and accelerator, or on those named (earlier results stay); write after each.
+def searched(network: str, hardware: str, only: int | None = None) -> dict[str, Any]:
+    """Both tools on the distinct layers of a network (or so many of the smallest): seconds, energies, mappings."""
+    described = read_accelerator(ROOT / "bench" / "hardware" / f"{hardware}.yaml")
+    layers = [layer for layer in read_model(network, bits=BITS).layers if layer.unit == "mac"]
+    times = Counter(map(same_work, layers))
+    alone = list({same_work(layer): layer for layer in reversed(layers)}.values())[::-1]
+    if only is not None:
+        alone = sorted(alone, key=lambda layer: layer.macs)[:only]
+    theirs = run_zigzag(hardware, [asked_of(layer) for layer in alone])
+    rows = [
+        compared(layer, times[same_work(layer)], described, found)
+        for layer, found in zip(alone, theirs["layers"], strict=True)
+    ]
+    by_their_model(hardware, rows, {layer.name: layer for layer in alone})
+    date = datetime.now(UTC).date().isoformat()
+    return {"zigzag_cpu_s": theirs["cpu_s"], "version": theirs["version"], "date": date, "layers": rows}
 
-    With the argument `ours` only our side is done again.
+
+def again(network: str, hardware: str, run: dict[str, Any]) -> dict[str, Any]:
+    """Our side anew, beside ZigZag's answers as they are; ZigZag prices our mappings where it is there."""
+    described = read_accelerator(ROOT / "bench" / "hardware" / f"{hardware}.yaml")
+    layers = {layer.name: layer for layer in read_model(network, bits=BITS).layers}
+    rows = []
+    for row in run["layers"]:
+        theirs = row["zigzag_mapping"] | {"energy_pj": row["zigzag_pj"]}
+        rows.append(compared(layers[row["layer"]], row["times"], described, theirs))
+    if interpreter().exists():
+        by_their_model(hardware, rows, layers)
+    else:
+        for before, row in zip(run["layers"], rows, strict=True):
+            for space, ours in row["ours"].items():
+                old = before.get("ours", {}).get(space, {})
+                if old.get("mapping") == ours["mapping"]:
+                    ours |= {key: old[key] for key in ("zigzag_pj", "refused") if key in old}
+    return run | {"layers": rows}
+
+
+def line(name: str, run: dict[str, Any]) -> str:
+    """A network in one line."""
+    spent = {space: sum(row["ours"][space]["cpu_s"] for row in run["layers"]) for space in SPACES}
+    return f"{name}: ZigZag {run['zigzag_cpu_s']:.1f} CPU s, ours " + ", ".join(
+        f"{k} {s:.2f}" for k, s in spent.items()
+    )
+
+
+def run(chosen: Iterable[str] = (), *, search: bool = False, missing: bool = False) -> dict[str, Any]:
+    """Both tools on every network and accelerator, or on those chosen by name; written after each, and returned.
+
+    ZigZag searches everywhere with `search`, where it never did with `missing`; our side is always done anew.
     """
-    if sys.argv[1:] == ["ours"]:
-        known: dict[str, Any] = json.loads(TARGET.read_text())
-        again(known)
-        TARGET.write_text(json.dumps(known, indent=1) + "\n")
-        return
+    results: dict[str, Any] = json.loads(TARGET.read_text()) if TARGET.exists() else {}
+    named, done = set(chosen), {}
     if not interpreter().exists():
-        print(f"skipped: no ZigZag at {interpreter()}; `make peers` installs it, or set ENERGYSIM_ZIGZAG to it")
-        return
-    results: dict[str, Any] = json.loads(TARGET.read_text()) if TARGET.exists() and sys.argv[1:] else {}
-    named = set(sys.argv[1:])
+        print(f"ZigZag skipped: none at {interpreter()}; `make peers` installs it, or set ENERGYSIM_ZIGZAG to it")
     for network in sorted(named - {*HARDWARE}) or NETWORKS:
         for hardware in sorted(named & {*HARDWARE}) or HARDWARE:
-            described = read_accelerator(ROOT / "bench" / "hardware" / f"{hardware}.yaml")
-            layers = [layer for layer in read_model(network, bits=BITS).layers if layer.unit == "mac"]
-            times = Counter(map(same_work, layers))
-            alone = list({same_work(layer): layer for layer in reversed(layers)}.values())[::-1]
-            theirs = run_zigzag(hardware, [asked_of(layer) for layer in alone])
-            rows = [
-                compared(layer, times[same_work(layer)], described, found)
-                for layer, found in zip(alone, theirs["layers"], strict=True)
-            ]
-            results[f"{network} on {hardware}"] = {"zigzag_cpu_s": theirs["cpu_s"], "layers": rows}
-            ours = sum(row["our_cpu_s"] for row in rows)
-            print(f"{network} on {hardware}: ZigZag {theirs['cpu_s']:.1f} CPU s, ours {ours:.2f}", flush=True)
+            name = f"{network} on {hardware}"
+            if interpreter().exists() and (search or (missing and name not in results)):
+                results[name] = searched(network, hardware)
+            elif name in results:
+                results[name] = again(network, hardware, results[name])
+            else:
+                print(f"{name}: skipped, never searched by ZigZag (`--missing` does it)")
+                continue
+            done[name] = results[name]
+            print(line(name, results[name]), flush=True)
             TARGET.write_text(json.dumps(results, indent=1) + "\n")
+    return done
 
 
 if __name__ == "__main__":
-    main()
+    flags = {"--search", "--missing"}
+    run(set(sys.argv[1:]) - flags, search="--search" in sys.argv, missing="--missing" in sys.argv)

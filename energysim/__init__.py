@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from energysim.estimate import estimate
     from energysim.hardware.accelerator import Accelerator
     from energysim.hardware.read import DescribedAccelerator, read_accelerator
+    from energysim.mapping.constraints_yaml import read_constraints
     from energysim.mapping.search_cache import SearchCache
     from energysim.workload.graph import LayerGraph
     from energysim.workload.layer import Layer
@@ -32,6 +33,7 @@ _HOMES = {
     "SearchCache": "energysim.mapping.search_cache",
     "estimate": "energysim.estimate",
     "read_accelerator": "energysim.hardware.read",
+    "read_constraints": "energysim.mapping.constraints_yaml",
     "read_model": "energysim.workload.read",
 }
 """Public name to the module it is imported from at its first use."""
@@ -48,6 +50,7 @@ __all__ = [
     "__version__",
     "estimate",
     "read_accelerator",
+    "read_constraints",
     "read_model",
 ]
 

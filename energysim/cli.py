@@ -61,8 +61,6 @@ def parser() -> argparse.ArgumentParser:
         "  energysim estimate lenet_caffe5 --on my_chip.yaml --format csv -o lenet.csv",
     )
     _add_work(command)
-    says = "seconds for all searches together; what is not proven by then is shown with its gap (default: no limit)"
-    command.add_argument("--time-budget", type=float, metavar="SECONDS", help=says)
     command.add_argument("--format", choices=FORMATS, help="table, json or csv; by default what -o ends in, else table")
     command.add_argument(
         "-o", dest="output", metavar="FILE", help="write there, and beside it what is needed to run it again"
@@ -92,6 +90,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--format", choices=("nest", "yaml", "timeloop"), help="nest (default), yaml or timeloop")
     command.add_argument("-o", dest="output", metavar="FILE", help="write the mapping there")
     command.add_argument("--mapping", metavar="FILE", help="price this mapping (as --format yaml writes them)")
+    says = "print every mapping that no other beats in both energy and latency"
+    command.add_argument("--front", action="store_true", help=says)
 
     command = _command(
         commands,
@@ -130,7 +130,9 @@ def parser() -> argparse.ArgumentParser:
         "a JSON Schema for editors, that completes and checks our YAML",
         "energysim schema accelerator > accelerator.schema.json",
     )
-    command.add_argument("kind", metavar="KIND", choices=("accelerator",), help="accelerator")
+    command.add_argument(
+        "kind", metavar="KIND", choices=("accelerator", "constraints"), help="accelerator, constraints"
+    )
     return top
 
 
@@ -161,6 +163,11 @@ def _add_work(command: argparse.ArgumentParser, *more: str) -> None:
     command.add_argument("--bits", metavar="BITS", help=says)
     says = "a restriction of the mappings searched: row_stationary, ... (default unconstrained)"
     command.add_argument("--dataflow", default="unconstrained", metavar="NAME", help=says)
+    command.add_argument("--constraints", metavar="FILE", help="a YAML file of restrictions by memory and array")
+    says = "what mappings are chosen by: energy (default), latency, or edp, their product"
+    command.add_argument("--objective", default="energy", metavar="NAME", help=says)
+    says = "seconds for all searches together; what is not proven by then is shown with its gap (default: no limit)"
+    command.add_argument("--time-budget", type=float, metavar="SECONDS", help=says)
     says = "BatchNorm as layers of its own, not folded (package.module:function only)"
     command.add_argument("--keep-batchnorm", action="store_true", help=says)
     says = "activations as layers of their own, not fused (package.module:function only)"
@@ -194,12 +201,8 @@ def estimate_command(options: argparse.Namespace) -> None:
         result = estimate(
             model,
             accelerator,
-            dataflow=options.dataflow,
-            batch=options.batch,
-            bits=options.bits,
-            time_budget_s=options.time_budget,
+            **_asked(options),
             progress=progress,
-            cache=_cache(options),
             jobs=options.jobs,
         )
     if options.strict:
@@ -207,7 +210,7 @@ def estimate_command(options: argparse.Namespace) -> None:
     if options.output:
         graph = read_model(model, batch=options.batch, bits=options.bits)
         files = run_again(options.output, result, graph, accelerator, options.format)
-        spare_inputs(files, (options.model, options.on, options.bits))
+        spare_inputs(files, (options.model, options.on, options.bits, options.constraints))
         write_together(files)
         print(f"wrote {', '.join(clean(str(path)) for path in files)}", file=sys.stderr)
     elif options.format in ("json", "csv"):
@@ -219,10 +222,27 @@ def estimate_command(options: argparse.Namespace) -> None:
         show(estimate_parts(result, _said(options), width_of(sys.stdout)), sys.stdout)
 
 
+def _asked(options: argparse.Namespace) -> dict[str, Any]:
+    """What restricts and changes the work of a search, and where its result is kept."""
+    from energysim.mapping.constraints_yaml import read_constraints
+
+    return {
+        "dataflow": options.dataflow,
+        "constraints": read_constraints(options.constraints) if options.constraints else (),
+        "batch": options.batch,
+        "bits": options.bits,
+        "objective": options.objective,
+        "time_budget_s": options.time_budget,
+        "cache": _cache(options),
+    }
+
+
 def _said(options: argparse.Namespace) -> tuple[str, str]:
     """How the model, and what it runs on, were given: ready to be typed again."""
     given = {"--on": options.on, "--batch": options.batch, "--bits": options.bits, "--dataflow": options.dataflow}
-    usual = {"--batch": 1, "--bits": None, "--dataflow": "unconstrained"}
+    given |= {"--constraints": options.constraints, "--objective": options.objective}
+    usual = {"--batch": 1, "--bits": None, "--dataflow": "unconstrained", "--constraints": None}
+    usual["--objective"] = "energy"
     rest = [f"{key} {shlex.quote(str(value))}" for key, value in given.items() if usual.get(key, key) != value]
     rest += ["--keep-batchnorm"] * options.keep_batchnorm + ["--keep-activations"] * options.keep_activations
     return shlex.quote(options.model), " ".join(rest)
@@ -237,9 +257,10 @@ def explain_command(options: argparse.Namespace) -> None:
 
     accelerator = read_accelerator(options.on)
     model = _read(options)
-    work = {"dataflow": options.dataflow, "batch": options.batch, "bits": options.bits}
-    layer, row, entries = explain(model, options.layer, accelerator, **work, cache=_cache(options))
-    show(explanation(layer, accelerator.accelerator, accelerator.table, row, entries), sys.stdout)
+    asked = _asked(options)
+    layer, row, entries = explain(model, options.layer, accelerator, **asked)
+    facts, table = accelerator.accelerator, accelerator.table
+    show(explanation(layer, facts, table, row, entries, asked["constraints"], options.objective), sys.stdout)
 
 
 def map_command(options: argparse.Namespace) -> None:
@@ -248,8 +269,9 @@ def map_command(options: argparse.Namespace) -> None:
 
     from energysim.estimate import estimate_layer, search_layer
     from energysim.hardware.read import read_accelerator
+    from energysim.mapping.dataflows import dataflow
     from energysim.mapping.mapping_yaml import read_mapping
-    from energysim.report.mapped import mapping_parts, mapping_text, own_estimate
+    from energysim.report.mapped import front_parts, mapping_parts, mapping_text, own_estimate
     from energysim.report.show import plain, show
     from energysim.report.text import clean
     from energysim.report.write import check_writable, spare_inputs, write_together
@@ -258,17 +280,23 @@ def map_command(options: argparse.Namespace) -> None:
         check_writable(options.output)
     described = read_accelerator(options.on)
     accelerator = described.accelerator
-    work = {"dataflow": options.dataflow, "batch": options.batch, "bits": options.bits}
-    layer, found = search_layer(_read(options), options.layer, described, **work, cache=_cache(options))
+    asked = _asked(options)
+    if options.front:
+        if options.mapping or options.format or options.output:
+            raise InputError("--front prints a table; it goes with none of --mapping, --format, -o")
+        show(front_parts(_read(options), options.layer, described, asked), sys.stdout)
+        return
+    layer, found = search_layer(_read(options), options.layer, described, **asked)
     own = read_mapping(options.mapping, layer, accelerator) if options.mapping else None
     best, _ = estimate_layer(layer, described, found)
     row = own_estimate(layer, described, found, own) if own else best
     form = options.format or "nest"
-    parts = mapping_parts(layer, accelerator, row, best if own else None)
+    constraints = dataflow(options.dataflow, asked["constraints"])
+    parts = mapping_parts(layer, accelerator, row, best if own else None, constraints, options.objective)
     text = plain(parts) if form == "nest" else mapping_text(layer, accelerator, row, form)
     if options.output:
         files = {Path(options.output): text}
-        spare_inputs(files, (options.model, options.on, options.bits, options.mapping))
+        spare_inputs(files, (options.model, options.on, options.bits, options.constraints, options.mapping))
         write_together(files)
         print(f"wrote {clean(options.output)}", file=sys.stderr)
     elif form == "nest":
@@ -349,8 +377,10 @@ def schema_command(options: argparse.Namespace) -> None:
     import json
 
     from energysim.hardware.fields import accelerator_schema
+    from energysim.mapping.constraints_yaml import constraints_schema
 
-    print(json.dumps(accelerator_schema(), indent=2))
+    schema = accelerator_schema if options.kind == "accelerator" else constraints_schema
+    print(json.dumps(schema(), indent=2))
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The main job: layers are placed on an accelerator, what happens is counted, and counts are priced."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
@@ -20,6 +20,9 @@ from energysim.costs.traffic import compulsory_bits, traffic
 from energysim.errors import InputError, unknown
 from energysim.hardware.accelerator import EnergyTable
 from energysim.hardware.read import DescribedAccelerator
+from energysim.mapping.constraints import Restriction
+from energysim.mapping.constraints_yaml import plain
+from energysim.mapping.dataflows import dataflow as named
 from energysim.mapping.search import SearchResult
 from energysim.mapping.search_cache import SearchCache
 from energysim.mapping.search_many import find_mappings
@@ -41,6 +44,7 @@ def estimate(
     accelerator: DescribedAccelerator,
     *,
     dataflow: str = "unconstrained",
+    constraints: Sequence[Restriction] = (),
     batch: int = 1,
     bits: int | str | Path | None = None,
     objective: str = "energy",
@@ -51,16 +55,19 @@ def estimate(
 ) -> Estimate:
     """What `model` costs on `accelerator`, layer by layer, each under the best mapping found (equal layers once).
 
-    `batch` and `bits` change the model as in `read_model`. `cache` keeps search results on disk (default: no file is
-    read or written), `jobs` is the most processes that search (more than one: call from under a main guard); the
-    answer depends on neither. `time_budget_s` (seconds) is for all searches together. Raises InputError for what is
-    not known and NothingFitsError for a layer that no mapping fits on the accelerator.
+    `batch` and `bits` change the model as in `read_model`; `dataflow` and `constraints` (see `read_constraints`)
+    restrict the mappings. `cache` keeps search results on disk (default: no file is read or written), `jobs` is the
+    most processes that search (more than one: call from under a main guard); the answer depends on neither.
+    `time_budget_s` (seconds) is for all searches together. Raises InputError for what is not known and
+    NothingFitsError for a layer that no mapping fits on the accelerator.
     """
     graph = read_model(model, batch=batch, bits=bits)
+    asked = named(dataflow, constraints).restrictions
     options = {
         "batch": batch,
         "bits": None if bits is None else str(bits),
         "dataflow": dataflow,
+        "constraints": plain(asked) or None,
         "objective": objective,
         "time_budget_s": time_budget_s,
     }
@@ -73,6 +80,7 @@ def estimate(
         unequal,
         *described,
         dataflow=dataflow,
+        constraints=constraints,
         objective=objective,
         time_budget_s=time_budget_s,
         cache=cache,
@@ -108,12 +116,26 @@ def explain(
     accelerator: DescribedAccelerator,
     *,
     dataflow: str = "unconstrained",
+    constraints: Sequence[Restriction] = (),
     batch: int = 1,
     bits: int | str | Path | None = None,
+    objective: str = "energy",
+    time_budget_s: float | None = None,
     cache: SearchCache | None = None,
 ) -> tuple[Layer, LayerEstimate, tuple[Entry, ...]]:
     """One layer of `estimate` with the ledger that its energy is the sum of; raises UnknownNameError for its name."""
-    work, found = search_layer(model, layer, accelerator, dataflow=dataflow, batch=batch, bits=bits, cache=cache)
+    work, found = search_layer(
+        model,
+        layer,
+        accelerator,
+        dataflow=dataflow,
+        constraints=constraints,
+        batch=batch,
+        bits=bits,
+        objective=objective,
+        time_budget_s=time_budget_s,
+        cache=cache,
+    )
     return work, *estimate_layer(work, accelerator, found)
 
 
@@ -123,18 +145,34 @@ def search_layer(
     accelerator: DescribedAccelerator,
     *,
     dataflow: str = "unconstrained",
+    constraints: Sequence[Restriction] = (),
     batch: int = 1,
     bits: int | str | Path | None = None,
+    objective: str = "energy",
+    time_budget_s: float | None = None,
     cache: SearchCache | None = None,
 ) -> tuple[Layer, SearchResult]:
     """The layer of a model with this name and the best mapping found for it; raises UnknownNameError for its name."""
-    graph = read_model(model, batch=batch, bits=bits)
-    named = {each.name: each for each in graph.layers}
-    if layer not in named:
-        raise unknown(f"layer of {graph.name}", layer, named)
+    work = named_layer(read_model(model, batch=batch, bits=bits), layer)
     described = accelerator.accelerator, accelerator.table
-    (found,) = find_mappings([named[layer]], *described, dataflow=dataflow, cache=cache)
-    return named[layer], found
+    (found,) = find_mappings(
+        [work],
+        *described,
+        dataflow=dataflow,
+        constraints=constraints,
+        objective=objective,
+        time_budget_s=time_budget_s,
+        cache=cache,
+    )
+    return work, found
+
+
+def named_layer(graph: LayerGraph, layer: str) -> Layer:
+    """The layer of a graph with this name; raises UnknownNameError."""
+    layers = {each.name: each for each in graph.layers}
+    if layer not in layers:
+        raise unknown(f"layer of {graph.name}", layer, layers)
+    return layers[layer]
 
 
 def estimate_layer(
@@ -172,10 +210,11 @@ def estimate_layer(
         counts=counts_by_component(entries),
         mapping=found.mapping,
     )
-    # The search prices static energy at the pace of the compute units, and adds in another order.
+    # the search adds in another order; the fastest mapping may be proven and still not be that of the least energy
     bound = max(found.lower_bound_pj, least_energy_pj(layer, facts, table))
-    proven = bound >= row.energy_pj * (1.0 - ROUNDING)
-    return replace(row, optimal=proven, lower_bound_pj=row.energy_pj if proven else _stable(bound)), entries
+    least = bound >= row.energy_pj * (1.0 - ROUNDING)
+    bound = row.energy_pj if least else _stable(bound)
+    return replace(row, optimal=least or found.optimal, lower_bound_pj=bound), entries
 
 
 def _stable(bound_pj: float) -> float:

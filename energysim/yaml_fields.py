@@ -110,11 +110,15 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text that is not empty; `choices` or a regular expression may restrict it, which `form` puts in words."""
+    """A text that is not empty; `choices` or a regular expression may restrict it, which `form` puts in words.
+
+    `noun` is what to call one of the choices in messages (default: the field's name).
+    """
 
     choices: tuple[str, ...] = ()
     pattern: str = ""
     form: str = "a text"
+    noun: str = ""
 
     @property
     def expected(self) -> str:
@@ -127,7 +131,7 @@ class Text:
         """The text."""
         value = node.value
         if self.choices and isinstance(value, str) and value not in self.choices:
-            return _note(problems, node, str(unknown(what, shown(value), self.choices)))
+            return _note(problems, node, str(unknown(self.noun or what, shown(value), self.choices)))
         if not isinstance(value, str) or not value or (self.pattern and not re.fullmatch(self.pattern, value)):
             return _refuse(self, node, what, problems)
         return value
@@ -213,7 +217,8 @@ class Either:
             value = kind.read(node, what, trial)
             if not trial.found:
                 return value
-            if isinstance(kind, ListOf) and isinstance(node.value, list):
+            shape = list if isinstance(kind, ListOf) else dict if isinstance(kind, Record) else ()
+            if isinstance(node.value, shape):
                 return kind.read(node, what, problems)
         return _refuse(self, node, what, problems)
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from bench.zigzag_network import ROOT, asked_of, translated
+from bench.zigzag_mapping import translated
+from bench.zigzag_network import ROOT, asked_of
 from energysim.hardware.read import read_accelerator
 from energysim.mapping.counts import count
 from energysim.mapping.nest import Loop, Storage, problems

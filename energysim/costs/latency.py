@@ -32,7 +32,8 @@ def latency(layer: Layer, accelerator: Accelerator, mapping: Mapping, counts: Co
     for memory in accelerator.memories:
         cycles[memory.name] = port_cycles(memory, moved[memory.name]) / used_instances(accelerator, mapping, memory)
     bound_by = max(cycles, key=lambda name: cycles[name])
-    whole = ceil(cycles[bound_by])
+    # sums of bits over fractional bandwidths round either way
+    whole = ceil(cycles[bound_by] * (1.0 - 1e-12))
     return Latency(whole, whole / accelerator.clock_hz, bound_by, cycles)
 
 

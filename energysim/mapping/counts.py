@@ -149,8 +149,8 @@ class _Batch:
 
     def groups(self, tensor: Tensor) -> list[Terms]:
         """The ranks of a tensor as terms, and each dim it does not have as a rank of coefficient 0."""
-        own = [tuple(rank.terms) for rank in tensor.ranks]
-        return own + [((d, 0),) for d in DIMS if d not in tensor.dims and self.of_dim[d]]
+        own, dims = [tuple(rank.terms) for rank in tensor.ranks], tensor.dims
+        return own + [((d, 0),) for d in DIMS if d not in dims and self.of_dim[d]]
 
 
 DimParts = tuple[tuple[int, int, tuple[int, ...]], ...]

@@ -1,96 +1,12 @@
 """Named dataflows: each is a restriction of one and the same map space, written down as data."""
 
 from collections.abc import Mapping as Map
-from dataclasses import dataclass, replace
-from math import prod
+from collections.abc import Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
-from energysim.errors import unknown
-from energysim.hardware.accelerator import Accelerator, Array, Memory
-from energysim.mapping.nest import Loop, Mapping
-from energysim.workload.layer import Layer
-
-
-@dataclass(frozen=True, slots=True)
-class Constraints:
-    """What a dataflow allows; the default allows everything.
-
-    `axes`: dims that may be spread on the first, second, ... axis of an array (an array with fewer axes takes the rest
-    together on its last axis, one with more repeats the last entry). `spread`: dims that must fill an axis as far as
-    their size goes. `whole`: dims that lie wholly inside a processing element, that is in the memories inside the
-    innermost array; `streamed`: dims of which these memories hold one step at a time. Both mean nothing on accelerators
-    without such a memory. `stationary`: role of the tensor whose innermost tiles are fetched once each: outside its
-    innermost memory, loops that do not touch it stand inside all loops that do.
-    """
-
-    description: str
-    axes: tuple[frozenset[str], ...] = ()
-    spread: frozenset[str] = frozenset()
-    whole: frozenset[str] = frozenset()
-    streamed: frozenset[str] = frozenset()
-    stationary: str | None = None
-
-    def array(self, array: Array) -> Array:
-        """The same array with the dims of each axis cut down to those this dataflow spreads there."""
-        if not self.axes:
-            return array
-        axes = []
-        for i, axis in enumerate(array.axes):
-            entries = self.axes[i:] if i == len(array.axes) - 1 else self.axes[i : i + 1]
-            here = frozenset().union(*(entries or self.axes[-1:]))
-            axes.append(replace(axis, dims=here if axis.dims is None else here & axis.dims))
-        return replace(array, axes=tuple(axes))
-
-    def fill(self, array: Array, dim: str, size: int) -> int:
-        """The factor in which a dim of `spread` must be spread: its largest divisor that one axis takes (else 1)."""
-        if dim not in self.spread:
-            return 1
-        room = max((a.size for a in self.array(array).axes if a.dims is None or dim in a.dims), default=1)
-        return max(i for i in range(1, min(room, size) + 1) if size % i == 0)
-
-
-def element_memories(accelerator: Accelerator) -> tuple[str, ...]:
-    """Memories of a processing element: those inside the innermost array, outer to inner; empty without an array."""
-    last = max((i for i, level in enumerate(accelerator.levels) if isinstance(level, Array)), default=None)
-    return () if last is None else tuple(m.name for m in accelerator.levels[last:] if isinstance(m, Memory))
-
-
-def violations(constraints: Constraints, layer: Layer, accelerator: Accelerator, mapping: Mapping) -> tuple[str, ...]:
-    """Every reason why a legal mapping is not of a dataflow, in words; empty when it is."""
-    found = []
-    arrays = {array.name: constraints.array(array) for array in accelerator.arrays}
-    loops = [loop for loop in mapping.loops if loop.bound > 1]
-    for loop in loops:
-        if loop.axis is not None:
-            array, axis = loop.axis.rsplit(".", 1)
-            dims = next(a.dims for a in arrays[array].axes if a.name == axis)
-            if dims is not None and loop.dim not in dims:
-                found.append(f"{loop.dim} is spread on {loop.axis}")
-    for dim in sorted(constraints.spread):
-        asked = prod(constraints.fill(array, dim, layer.dims[dim]) for array in accelerator.arrays[-1:])
-        have = prod(loop.bound for loop in loops if loop.axis is not None and loop.dim == dim)
-        if have < asked:
-            found.append(f"{dim} is spread over {have} instances, not {asked}")
-    inside = element_memories(accelerator)
-    start = next((i for i, x in enumerate(mapping.nest) if not isinstance(x, Loop) and x.memory in inside), None)
-    if start is not None:
-        tile = mapping.tile(start, layer.dims)
-        found += [f"{d} is not whole inside the element" for d in sorted(constraints.whole) if tile[d] < layer.dims[d]]
-        found += [f"{d} is not streamed through the element" for d in sorted(constraints.streamed) if tile[d] > 1]
-    return (*found, *_moves(constraints, layer, mapping))
-
-
-def _moves(constraints: Constraints, layer: Layer, mapping: Mapping) -> list[str]:
-    """Temporal loops that fetch a tile of the stationary tensor again."""
-    tensor = layer.tensor(constraints.stationary or "")
-    if tensor is None:
-        return []
-    marks = [i for i, x in enumerate(mapping.nest) if not isinstance(x, Loop) and x.tensor == tensor.name]
-    outside = [x for x in mapping.nest[: marks[-1]] if isinstance(x, Loop) and x.axis is None and x.bound > 1]
-    last = max((i for i, loop in enumerate(outside) if loop.dim in tensor.dims), default=-1)
-    again = sorted({loop.dim for loop in outside[: max(last, 0)] if loop.dim not in tensor.dims})
-    return [f"a loop over {dim} stands outside loops of the stationary {tensor.name}" for dim in again]
-
+from energysim.errors import InputError, unknown
+from energysim.mapping.constraints import Constraints, Restriction
 
 DATAFLOWS: Map[str, Constraints] = MappingProxyType(
     {
@@ -124,11 +40,17 @@ DATAFLOWS: Map[str, Constraints] = MappingProxyType(
 """Dataflow name to the restriction of the map space that it stands for."""
 
 
-def dataflow(name: str) -> Constraints:
-    """The constraints of a dataflow; raises UnknownNameError with the nearest name."""
+def dataflow(name: str, restrictions: Sequence[Restriction] = ()) -> Constraints:
+    """The constraints of a dataflow and a user's own together; raises UnknownNameError with the nearest name.
+
+    Raises InputError for restrictions that are none, such as the name of a file.
+    """
     if name not in DATAFLOWS:
         raise unknown("dataflow", name, DATAFLOWS)
-    return DATAFLOWS[name]
+    for each in restrictions:
+        if not isinstance(each, Restriction):
+            raise InputError(f"constraints must be what read_constraints returns, not {restrictions!r}")
+    return replace(DATAFLOWS[name], restrictions=tuple(restrictions)) if restrictions else DATAFLOWS[name]
 
 
-__all__ = ["DATAFLOWS", "Constraints", "dataflow", "element_memories", "violations"]
+__all__ = ["DATAFLOWS", "dataflow"]

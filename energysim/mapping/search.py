@@ -1,12 +1,12 @@
 """The mapping search behind one function: `find_mapping` places a layer on an accelerator at the least energy.
 
 The map space: even tilings (every memory holds its tiles at one depth of the nest) by divisors of the dims, spatial
-factors on every array axis, any order of the loops of each memory, optional bypasses, cut down by a named dataflow.
+factors on every array axis, any order of the loops of each memory, optional bypasses, cut down by a named dataflow and
+by constraints of the user's own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
 from math import ceil, inf
 from time import perf_counter
 
@@ -14,14 +14,16 @@ from energysim.costs.latency import latency, static_energy_pj
 from energysim.costs.prices import energy_by_key
 from energysim.errors import InputError, NothingFitsError, unknown
 from energysim.hardware.accelerator import Accelerator, EnergyTable
+from energysim.mapping.constraints import Restriction, check_restrictions
 from energysim.mapping.counts import Counts, count
-from energysim.mapping.dataflows import Constraints, element_memories
 from energysim.mapping.dataflows import dataflow as named
 from energysim.mapping.nest import Mapping
+from energysim.mapping.reasons import why_nothing_fits
 from energysim.mapping.search_problem import Problem
 from energysim.mapping.search_space import Lattice
 from energysim.mapping.search_tables import Tables
 from energysim.mapping.search_tree import Tree
+from energysim.mapping.tilings import bypasses
 from energysim.workload.layer import DIMS, Layer
 
 OBJECTIVES = ("energy", "latency", "edp")
@@ -33,14 +35,12 @@ OUT_OF_TIME = 2
 ROUNDING = 1e-9
 """Relative difference below which two energies are one number."""
 
-Bypass = tuple[tuple[str, frozenset[str]], ...]
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much work one search may do before it gives up on proving its result: rows priced exactly."""
 
-    nodes: int = 1_000_000
+    nodes: int = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +71,20 @@ def find_mapping(
     table: EnergyTable,
     *,
     dataflow: str = "unconstrained",
+    constraints: Sequence[Restriction] = (),
     objective: str = "energy",
     limits: Limits | None = None,
     time_budget_s: float | None = None,
 ) -> SearchResult:
-    """The best mapping of a layer on an accelerator within a named dataflow, by energy, latency or their product.
+    """The best mapping of a layer on an accelerator, within a dataflow and constraints, by energy, latency or product.
 
     `limits` say how much work the proof may take. Deterministic, unless `time_budget_s` (seconds, above 0) ends the
     search: then the best mapping so far is returned with its bound; the first quick dive always ends. Raises InputError
-    for a budget that is none, UnknownNameError for an unknown dataflow or objective, NothingFitsError when no mapping is
-    legal, and names the memory and the smallest tile that it would have to hold.
+    for a budget that is none and constraints of which two exclude each other, UnknownNameError for an unknown name,
+    NothingFitsError when no mapping is legal, and names the memory and the smallest tile that it would have to hold,
+    and the constraints that leave nothing.
     """
-    search = _Search(layer, accelerator, table, dataflow, limits or Limits(), time_budget_s)
+    search = _Search(layer, accelerator, table, dataflow, constraints, limits or Limits(), time_budget_s)
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, OBJECTIVES)
     if objective == "latency":
@@ -99,6 +101,7 @@ def find_front(
     table: EnergyTable,
     *,
     dataflow: str = "unconstrained",
+    constraints: Sequence[Restriction] = (),
     limits: Limits | None = None,
     time_budget_s: float | None = None,
 ) -> tuple[SearchResult, ...]:
@@ -107,7 +110,7 @@ def find_front(
     Arguments and errors as in `find_mapping`. The front is exact where every result is `optimal`; each is the least
     energy at its latency or below.
     """
-    search = _Search(layer, accelerator, table, dataflow, limits or Limits(), time_budget_s)
+    search = _Search(layer, accelerator, table, dataflow, constraints, limits or Limits(), time_budget_s)
     return tuple(search.result(found, found.open_pj, found.proven) for found in search.front())
 
 
@@ -127,7 +130,7 @@ class _Found:
 
 
 class _Search:
-    """One layer on one accelerator: the problems of all bypass choices, searched under one cap on latency after the other."""
+    """One layer on one accelerator: the problems of all bypass choices, searched under caps on latency."""
 
     def __init__(
         self,
@@ -135,13 +138,15 @@ class _Search:
         accelerator: Accelerator,
         table: EnergyTable,
         dataflow: str,
+        constraints: Sequence[Restriction],
         limits: Limits,
         time_budget_s: float | None,
     ) -> None:
         self.began = perf_counter()
         check_budget(time_budget_s)
         self.layer, self.accelerator, self.table = layer, accelerator, table
-        self.constraints, self.limits = named(dataflow), limits
+        self.dataflow, self.constraints, self.limits = dataflow, named(dataflow, constraints), limits
+        check_restrictions(constraints, accelerator)
         self.until = self.began + (time_budget_s or inf)
         self.candidates = self.nodes = 0
         self.cut_short = False
@@ -149,18 +154,16 @@ class _Search:
         self.missed_pj = inf
         self.lattice = Lattice(layer, tuple(layer.dims[d] for d in DIMS))
         self.tables = []
-        for bypass in bypasses(layer, accelerator):
+        for bypass in bypasses(layer, accelerator, self.constraints):
             problem = Problem(layer, accelerator, table, self.constraints, bypass, self.lattice)
             if problem.fits[0][-1]:
                 self.tables.append(Tables(problem))
 
     def least(self, cap_cycles: float, *, any_will_do: bool = False) -> _Found | None:
-        """The mapping of least energy (or just any) of at most so many cycles; None when there is, or was found, none."""
+        """The mapping of least energy (or just any) of at most so many cycles; None when none was found."""
         trees = []
         for tables in self.tables:
-            tree = Tree(tables.filled)
-            tree.cap(cap_cycles)
-            trees.append((tree.start(), tree, tables))
+            trees.append((*self._started(tables, cap_cycles), tables))
         best, winner, open_pj = inf, None, inf
         # a good mapping of the most promising choice of bypasses ends the search of the others early
         for root, tree, tables in sorted(trees, key=lambda each: each[0]):
@@ -186,10 +189,22 @@ class _Search:
         energy = energy_pj(self.layer, self.accelerator, self.table, mapping, counts)
         return _Found(energy, min(energy, open_pj), mapping, cycles)
 
+    def _started(self, tables: Tables, cap_cycles: float) -> tuple[float, Tree]:
+        """A search made ready, and the least that it can find: idle power priced where that bounds best."""
+        best: tuple[float, Tree] | None = None
+        for share in (0.0, 0.5, 1.0) if tables.problem.idle_pj_per_step else (0.0,):
+            tree = Tree(tables.stalling(share))
+            tree.cap(cap_cycles)
+            root = tree.start()
+            if best is None or root > best[0]:
+                best = root, tree
+        return best or (inf, Tree(tables.filled))
+
     def first(self, found: _Found | None) -> _Found:
         """The same, refused when nothing was found at all."""
         if found is None:
-            raise NothingFitsError(_why(self.layer, self.accelerator, self.table, self.constraints, self.lattice))
+            parts = self.layer, self.accelerator, self.constraints, self.dataflow
+            raise NothingFitsError(why_nothing_fits(*parts, self.missed_pj == inf))
         return found
 
     def front(self) -> Iterator[_Found]:
@@ -202,7 +217,7 @@ class _Search:
             found = faster
 
     def least_cycles(self, high: int) -> int:
-        """The fewest cycles of any mapping, by halving the range from what every mapping takes to `high`, a known one's."""
+        """The fewest cycles of any mapping, by halving: from what every mapping takes to `high`, a known one's."""
         accelerator, layer = self.accelerator, self.layer
         low = ceil((layer.macs + layer.ops) / accelerator.instances(accelerator.compute.name))
         middle = low
@@ -237,7 +252,7 @@ class _Search:
         return self.result(best, slow.open_pj, proven and self.missed_pj == inf)
 
     def result(self, found: _Found, bound_pj: float, optimal: bool) -> SearchResult:
-        """A found mapping as a result, with the least energy of any mapping, and whether it is proven to be the best."""
+        """A found mapping as a result, with the least energy of any mapping, and whether it is proven the best."""
         return SearchResult(
             mapping=found.mapping,
             counts=count(self.layer, self.accelerator, found.mapping),
@@ -269,35 +284,6 @@ def energy_pj(layer: Layer, accelerator: Accelerator, table: EnergyTable, mappin
 def is_optimal(energy: float, bound: float) -> bool:
     """Whether an energy and its lower bound are one number but for rounding."""
     return bound >= energy * (1.0 - ROUNDING)
-
-
-def bypasses(layer: Layer, accelerator: Accelerator) -> list[Bypass]:
-    """Every choice of tensors sent past memories that allow it, none first."""
-    options = []
-    for memory in accelerator.memories[1:]:
-        names = sorted(t.name for t in layer.tensors if t.role in memory.bypassable & memory.keeps)
-        subsets = [frozenset(c) for n in range(len(names) + 1) for c in combinations(names, n)]
-        options.append([(memory.name, subset) for subset in subsets])
-    return [tuple(choice) for choice in product(*options)]
-
-
-def _why(layer: Layer, accelerator: Accelerator, table: EnergyTable, constraints: Constraints, lattice: Lattice) -> str:
-    """Which memory the smallest tile does not fit, in words."""
-    *_, bypass = bypasses(layer, accelerator)
-    problem = Problem(layer, accelerator, table, constraints, bypass, lattice)
-    inside = element_memories(accelerator)
-    whole = [d in constraints.whole for d in lattice.dims]
-    row = sum(stride * (k - 1) for stride, k, w in zip(lattice.strides, lattice.shape, whole, strict=True) if w)
-    for level, memory in enumerate(problem.memories):
-        for part, (bits, capacity) in problem.held_bits(level).items():
-            least = bits[-1] if level == 0 else bits[row if memory.name in inside[:1] else 0]
-            if capacity is not None and least > capacity:
-                what = f"{part} tile" if part else "tiles"
-                return (
-                    f"layer '{layer.name}' on {accelerator.name}: nothing fits: the smallest {what} that "
-                    f"{memory.name} would have to hold take {int(least):,} bits, it has {capacity:,}"
-                )
-    return f"layer '{layer.name}' on {accelerator.name}: no mapping is within the dataflow: {constraints.description}"
 
 
 __all__ = ["OBJECTIVES", "Limits", "SearchResult", "bypasses", "find_front", "find_mapping"]

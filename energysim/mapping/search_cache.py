@@ -24,8 +24,8 @@ import numpy as np
 from energysim.costs.latency import latency
 from energysim.errors import EnergysimError, OutputError
 from energysim.hardware.accelerator import Accelerator, EnergyTable
+from energysim.mapping.constraints import Constraints, violations
 from energysim.mapping.counts import count
-from energysim.mapping.dataflows import Constraints, violations
 from energysim.mapping.nest import Loop, Mapping, Storage
 from energysim.mapping.search import Limits, SearchResult, energy_pj
 from energysim.workload.graph import same_work
@@ -128,7 +128,7 @@ class SearchCache:
 
     def write(self, key: str, found: SearchResult) -> None:
         """Store a result: the entry appears whole or not at all, whoever else writes it."""
-        from tempfile import mkstemp
+        from uuid import uuid4
 
         nest = [
             [item.memory, item.tensor] if isinstance(item, Storage) else [item.dim, item.bound, item.axis]
@@ -142,20 +142,18 @@ class SearchCache:
             "nodes": int(found.nodes),
             "optimal": bool(found.optimal),
         }
-        part = None
+        # named before it is there, so that Ctrl-C leaves no part behind
+        part = self.folder / f".energysim-{uuid4().hex}.part"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            number, part = mkstemp(prefix=".energysim-", suffix=".part", dir=self.folder)
-            with open(number, "w", encoding="ascii") as file:
+            with open(part, "x", encoding="ascii", opener=_private) as file:
                 json.dump({**body, "sha256": _checksum(body)}, file)
             os.replace(part, self.folder / f"{key}.json")
-            part = None
         except (OSError, ValueError) as error:
             self._say("folder", f"cache: {self.folder} cannot be written, results are not kept: {_reason(error)}")
         finally:
-            if part is not None:
-                with suppress(OSError):
-                    os.unlink(part)
+            with suppress(OSError, ValueError):
+                part.unlink(missing_ok=True)
 
     def size(self) -> tuple[int, int]:
         """Entries, and bytes of all our files; raises OutputError when the folder cannot be read."""
@@ -189,7 +187,7 @@ class SearchCache:
 
 
 def _parsed(path: Path, key: str, layer: Layer) -> tuple[Mapping, float, int, int, bool]:
-    """Mapping, bound, candidates, nodes and whether it is proven of an entry, every field of its type; raises ValueError on anything else."""
+    """Mapping, bound, candidates, nodes and whether it is proven of an entry; raises ValueError on anything else."""
     if path.stat().st_size > LARGEST_BYTES:
         raise ValueError("it is too large")
     body = json.loads(path.read_text("ascii"))
@@ -217,14 +215,19 @@ def _item(values: list[Any], layer: Layer) -> Loop | Storage:
     return Loop(dim, bound, axis)
 
 
+def _private(path: str, flags: int) -> int:
+    """Opens a file that only its owner reads."""
+    return os.open(path, flags, 0o600)
+
+
 def _checksum(body: Map[str, Any]) -> str:
     return sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:
-    """A noun as lists, so that equal nouns give equal JSON: every field counts, sets are sorted."""
+    """A noun as lists, so that equal nouns give equal JSON: every field compared counts, sets are sorted."""
     if is_dataclass(value):
-        return [type(value).__name__, *(_plain(getattr(value, field.name)) for field in fields(value))]
+        return [type(value).__name__, *(_plain(getattr(value, each.name)) for each in fields(value) if each.compare)]
     if isinstance(value, Map):
         return [[_plain(key), _plain(inner)] for key, inner in value.items()]
     if isinstance(value, frozenset):

@@ -11,7 +11,7 @@ cdef class Costs(Rows):
     cdef double[::1] loop_times, part_loop
     cdef void make_room(self)
     @cython.locals(tile=integer, space=integer, d=integer, step=integer, number=integer, i=integer, j=integer, whole=integer)
-    cdef void place(self, integer level, integer row)
+    cdef void place(self, integer level, integer row) noexcept
     @cython.locals(total=double, pairs=double, t=integer, c=integer)
     cdef double settle(self, integer level)
     @cython.locals(copies=double, total=double, g=integer, w=integer)
@@ -31,12 +31,12 @@ cdef class Costs(Rows):
     @cython.locals(steps=double, words=double, kept=double, need=double, g=integer, start=integer, end=integer, w=integer, first=integer, i=integer, shift=integer, a=integer, b=integer, d=integer, coefficient=integer, step=integer)
     cdef double arrivals(self, integer t, integer child, integer level, integer parent, integer apart, integer number)
     @cython.locals(a=integer, u=integer, b=integer, v=integer, g=integer, passing=integer)
-    cdef void setting(self, integer w, integer t, integer child, integer level, integer apart)
-    @cython.locals(pairs=double, done=double, back=double, parent=integer, depth=integer)
-    cdef void ports(self, integer t, integer child, double shared, double alone)
+    cdef void setting(self, integer w, integer t, integer child, integer level, integer apart) noexcept
+    @cython.locals(pairs=double, done=double, back=double, parent=integer)
+    cdef void ports(self, integer t, integer child, integer depth, double shared, double alone)
     @cython.locals(words=double)
-    cdef void compute_ports(self, integer t)
+    cdef void compute_ports(self, integer t, integer level)
     @cython.locals(steps=double, most=double, instances=double, reading=double, writing=double, busy=double, g=integer, m=integer)
     cdef double cycles(self, integer level)
     @cython.locals(m=integer)
-    cdef void clear_ports(self, integer level)
+    cdef void clear_ports(self, integer level) noexcept

@@ -32,8 +32,7 @@ class Costs(Rows):
         tile, space = self.row_tile[row], self.row_space[row]
         self.flat_tile[level], self.flat_space[level] = tile, space
         for d in range(self.dims):
-            step, number = self.stride[d], self.count[d]
-            i, j = tile // step % number, space // step % number
+            i, j = self.digits[tile, d], self.digits[space, d]
             self.tile[level, d], self.space[level, d] = i, j
             whole = self.product[d, i, j]
             self.stretch[level - 1, d] = self.value[d, whole]
@@ -43,16 +42,16 @@ class Costs(Rows):
         """pJ of a placed row that no order changes: first visits, finished outputs, compute units across its gap."""
         total = 0.0
         for t in range(self.tensors):
-            for c in range(level + 1, self.levels + 1):
-                if self.parent[t, c] == level and self.is_output[t]:
-                    pairs = self.visits(t, level, 0)
-                    total += self.first[t, c] * pairs + self.least_last(t, c) * self.elements[t]
+            c = self.child[t, level]
+            if c > 0 and self.is_output[t]:
+                pairs = self.visits(t, level, 0)
+                total += self.first[t, c] * pairs + self.least_last[t, c] * self.elements[t]
             if level > 0 and self.parent[t, level] >= 0 and self.is_output[t]:
                 total += self.finished(t, level)
             if self.charge[t] == level and level > 0:
                 total += self.boundary(t, self.levels, level)
-            if level == self.levels and self.charge[t] == 0 and self.timed:
-                self.compute_ports(t)
+            if c == self.levels and self.charge[t] == 0 and self.timed:
+                self.compute_ports(t, level)
         return total
 
     def visits(self, t: int, level: int, done: int) -> float:
@@ -96,7 +95,7 @@ class Costs(Rows):
 
     def finished(self, t: int, child: int) -> float:
         """What finished outputs cost beyond `least_last`."""
-        total = -self.least_last(t, child) * self.elements[t]
+        total = -self.least_last[t, child] * self.elements[t]
         if self.last_parent[t, child] != 0.0:
             total += self.last_parent[t, child] * self.visits(t, self.parent[t, child], 1)
         for g in range(self.parent[t, child] + 1, child + 1):
@@ -157,7 +156,7 @@ class Costs(Rows):
             apart = following
         total += self.into[t, child] * alone
         if self.timed:
-            self.ports(t, child, shared, alone)
+            self.ports(t, child, level, shared, alone)
         return total
 
     def arrivals(self, t: int, child: int, level: int, parent: int, apart: int, number: int) -> float:
@@ -230,12 +229,9 @@ class Costs(Rows):
 
     # ---- time ------------------------------------------------------------------------------------------------
 
-    def ports(self, t: int, child: int, shared: float, alone: float) -> None:
-        """Adds a boundary's words to the cycles of the ports of its two memories."""
+    def ports(self, t: int, child: int, depth: int, shared: float, alone: float) -> None:
+        """Adds a boundary's words to the cycles of the ports of its two memories, as known at level `depth`."""
         parent = self.parent[t, child]
-        depth = child if child < self.levels else self.charge[t]
-        if child == self.levels and self.charge[t] == 0:
-            depth = self.levels
         if not self.is_output[t]:
             self.reads[depth, parent] += shared * self.read_cycles[t, parent]
             if child < self.levels:
@@ -253,10 +249,10 @@ class Costs(Rows):
             self.reads[depth, child] += done * self.final_cycles[t, 0, child]
             self.writes[depth, child] += back * self.write_cycles[t, child]
 
-    def compute_ports(self, t: int) -> None:
-        """The same for compute units that take every word by themselves."""
+    def compute_ports(self, t: int, level: int) -> None:
+        """The same for compute units that take every word by themselves, from a memory that is placed."""
         words = self.volume[self.size - 1]
-        self.ports(t, self.levels, words, words)
+        self.ports(t, self.levels, level, words, words)
 
     def cycles(self, level: int) -> float:
         """The least cycles of a mapping placed to `level`: of the compute units and of what is known of each port."""
@@ -272,8 +268,7 @@ class Costs(Rows):
                 instances *= self.volume[self.flat_space[m]]
             reading, writing = self.reads[level, m] / instances, self.writes[level, m] / instances
             busy = reading + writing if self.shared_port[m] else (reading if reading > writing else writing)
-            if busy > most:
-                most = busy
+            most = max(most, busy)
         return most
 
     def clear_ports(self, level: int) -> None:

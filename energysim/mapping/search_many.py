@@ -8,6 +8,7 @@ from typing import Any
 
 from energysim.errors import EnergysimError, InputError
 from energysim.hardware.accelerator import Accelerator, EnergyTable
+from energysim.mapping.constraints import Restriction, check_restrictions
 from energysim.mapping.dataflows import dataflow as named
 from energysim.mapping.search import OBJECTIVES, Limits, SearchResult, check_budget, find_mapping
 from energysim.mapping.search_cache import SearchCache, search_key
@@ -23,6 +24,7 @@ def find_mappings(
     table: EnergyTable,
     *,
     dataflow: str = "unconstrained",
+    constraints: Sequence[Restriction] = (),
     objective: str = "energy",
     time_budget_s: float | None = None,
     cache: SearchCache | None = None,
@@ -38,15 +40,21 @@ def find_mappings(
         raise InputError(f"jobs is {jobs}; it must be an integer of at least 1")
     check_budget(time_budget_s)
     until = None if time_budget_s is None else perf_counter() + time_budget_s
-    search = partial(find_mapping, accelerator=accelerator, table=table, dataflow=dataflow, objective=objective)
+    asked = named(dataflow, constraints)
+    check_restrictions(constraints, accelerator)
+    search = partial(
+        find_mapping,
+        accelerator=accelerator,
+        table=table,
+        dataflow=dataflow,
+        constraints=asked.restrictions,
+        objective=objective,
+    )
     known: list[SearchResult | None] = [None] * len(layers)
     keys: list[str] = []
     if cache and objective in OBJECTIVES:
-        constraints = named(dataflow)
-        keys = [search_key(layer, accelerator, table, constraints, objective, Limits()) for layer in layers]
-        known = [
-            cache.read(key, layer, accelerator, table, constraints) for key, layer in zip(keys, layers, strict=True)
-        ]
+        keys = [search_key(layer, accelerator, table, asked, objective, Limits()) for layer in layers]
+        known = [cache.read(key, layer, accelerator, table, asked) for key, layer in zip(keys, layers, strict=True)]
     left = [layer for layer, result in zip(layers, known, strict=True) if result is None]
     processes = min(jobs, len(left) // LAYERS_PER_PROCESS)
     every = _spread(search, left, processes, until) if processes > 1 else _one_by_one(search, left, until)
@@ -135,6 +143,10 @@ def _interrupt_later() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    from multiprocessing import resource_tracker
+
+    # it starts with the first process, and lets Ctrl-C through again when it does: so it starts before that
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -9,10 +9,11 @@ from energysim.costs.latency import static_energy_pj
 from energysim.costs.prices import unit_prices
 from energysim.errors import InputError
 from energysim.hardware.accelerator import Accelerator, Array, EnergyTable, Memory
+from energysim.mapping.constraints import Constraints
 from energysim.mapping.counts import PARTIAL, UNIT
-from energysim.mapping.dataflows import Constraints, element_memories
-from energysim.mapping.nest import even
+from energysim.mapping.nest import Mapping, even
 from energysim.mapping.search_space import Lattice, Numbers, spreadable
+from energysim.mapping.tilings import DimRules, gaps, rules
 from energysim.workload.layer import Layer, Tensor
 
 
@@ -59,15 +60,8 @@ class Problem:
 
     @cached_property
     def gaps(self) -> tuple[tuple[Array, ...], ...]:
-        """Arrays directly outside each level (none outside level 0), as the dataflow restricts them."""
-        found: list[list[Array]] = [[] for _ in range(self.levels + 1)]
-        level = -1
-        for item in self.accelerator.levels:
-            if isinstance(item, Memory):
-                level += 1
-            else:
-                found[level + 1].append(self.constraints.array(item))
-        return tuple(tuple(arrays) for arrays in found)
+        """Arrays directly outside each level (none outside level 0), their axes as the constraints leave them."""
+        return tuple(tuple(self.constraints.array(array) for array in gap) for gap in gaps(self.accelerator))
 
     def keeps(self, level: int, tensor: Tensor) -> bool:
         """Whether a memory holds a tensor under this choice of bypasses."""
@@ -94,12 +88,16 @@ class Problem:
 
     def pj(self, component: str, action: str, tensor: str) -> float:
         """pJ of one counted element, 0 where the table has no price."""
-        marks = even(self.accelerator, self.layer, {}, dict(self.bypass))
         key = (component, action, tensor)
         try:
-            return unit_prices(self.layer, self.accelerator, self.table, marks, [key])[key]
+            return unit_prices(self.layer, self.accelerator, self.table, self._marks, [key])[key]
         except InputError:
             return 0.0
+
+    @cached_property
+    def _marks(self) -> Mapping:
+        """A mapping without loops: prices depend on what is kept where, not on loops."""
+        return even(self.accelerator, self.layer, {}, dict(self.bypass))
 
     def _boundary(self, tensor: Tensor, parent: int, child: int) -> Boundary:
         outer = self.memories[parent].name
@@ -166,33 +164,22 @@ class Problem:
         """For each gap and array, which tiles can be spread over it."""
         return tuple(tuple(spreadable(self.lattice, array) for array in gap) for gap in self.gaps)
 
+    @cached_property
+    def rules(self) -> dict[str, DimRules]:
+        """What the constraints say about each dim of the lattice."""
+        parts = self.constraints, self.layer, self.accelerator, self.bypass
+        return {dim: rules(*parts, dim) for dim in self.lattice.dims}
+
     def allowed(self, level: int) -> tuple[Numbers, ...]:
-        """For each dim, which (tile at this level, factors of each array outside it) the dataflow allows (bool)."""
-        inside = element_memories(self.accelerator)
-        element = level < self.levels and self.memories[level].name in inside[:1]
-        arrays = self.gaps[level]
-        tables = []
-        for dim, values in zip(self.lattice.dims, self.lattice.values, strict=True):
-            table = np.ones([len(values)] * (1 + len(arrays)), dtype=bool)
-            size = int(values[-1])
-            tile = values == 1 if level == self.levels else np.ones(len(values), dtype=bool)
-            if element and dim in self.constraints.whole:
-                tile &= values == size
-            if element and dim in self.constraints.streamed:
-                tile &= values == 1
-            table &= tile.reshape(-1, *[1] * len(arrays))
-            for n, array in enumerate(arrays):
-                if dim in self.constraints.spread and array.name == self.accelerator.arrays[-1].name:
-                    right = values % self.constraints.fill(array, dim, size) == 0
-                    table &= right.reshape(*[1] * (n + 1), -1, *[1] * (len(arrays) - n - 1))
-            tables.append(table)
-        return tuple(tables)
+        """For each dim, which (tile at this level, factors of each array outside it) the constraints allow (bool)."""
+        pairs = zip(self.rules.values(), self.lattice.values, strict=True)
+        return tuple(said.allowed(level, values) for said, values in pairs)
 
     @cached_property
     def mirror(self) -> Numbers | None:
         """For every tile the one with rows and columns (P and Q, R and S) exchanged; None where that differs.
 
-        Exchanged throughout, a mapping costs the same if sizes, ranks, axes and dataflow know no difference.
+        Exchanged throughout, a mapping costs the same if sizes, ranks, axes and constraints know no difference.
         """
         other = dict(zip("PQRS", "QPSR", strict=True))
         dims, sizes = self.lattice.dims, self.layer.dims
@@ -200,9 +187,9 @@ class Problem:
         def swap(names: frozenset[str]) -> frozenset[str]:
             return frozenset(other.get(d, d) for d in names)
 
-        restricted = (self.constraints.spread, self.constraints.whole, self.constraints.streamed)
         sets = [axis.dims for gap in self.gaps for array in gap for axis in array.axes if axis.dims is not None]
-        same = all(sizes[d] == sizes[e] for d, e in other.items()) and all(s == swap(s) for s in (*restricted, *sets))
+        same = all(sizes[d] == sizes[e] for d, e in other.items()) and all(s == swap(s) for s in sets)
+        same = same and all(said == self.rules.get(other.get(d, d)) for d, said in self.rules.items())
         for tensor in self.layer.tensors:
             ranks = sorted(sorted(rank.terms) for rank in tensor.ranks)
             same = same and ranks == sorted(sorted((other.get(d, d), u) for d, u in r.terms) for r in tensor.ranks)

@@ -7,25 +7,27 @@ cdef double INFINITE
 cdef integer PLAIN, SLIDES, FIELDS, MANY
 
 cdef class Rows(State):
-    cdef double[::1] part_full, part_stay
+    cdef double[::1] part_full, part_stay, fill_full, fill_stay
     cdef double[:, ::1] part_slide, fresh_shared, fresh_alone
     cdef integer[::1] done
+    cdef integer late_array
+    @cython.locals(g=integer)
     cdef void prepare(self)
     @cython.locals(w=integer, a=integer, b=integer, na=integer, nb=integer, ta=integer, sa=integer, tb=integer, sb=integer, wa=integer, wb=integer)
     cdef void fill_windows(self)
     @cython.locals(a=integer, u=integer, b=integer, v=integer, na=integer, nb=integer, p=integer, r=integer, m=integer, n=integer, place=integer, left_a=integer, left_b=integer, alone=integer)
-    cdef void fill_setting(self, integer w, integer ta, integer sa, integer tb, integer sb)
+    cdef void fill_setting(self, integer w, integer ta, integer sa, integer tb, integer sb, integer loose)
     @cython.locals(whole=double, least=double, end=double, slid=double, share=double, fresh=double, reach=integer, n=integer, b=integer, most=integer, k=integer, home=integer, low=integer, high=integer, j=integer, kept=integer)
-    cdef void fill_fresh(self, integer place, integer step, integer left, integer other, integer more)
+    cdef void fill_fresh(self, integer place, integer step, integer left, integer other, integer more, integer loose)
     @cython.locals(share=double, most=integer, kept=integer, reach=integer, shift=integer, n=integer)
     cdef double most_kept(self, integer step, double whole)
     cdef void rows(self, integer level)
     @cython.locals(key=double, i=integer, w=integer)
-    cdef void gather(self, integer level)
-    @cython.locals(other=double, d=integer, step=integer, number=integer, block=integer, i=integer, j=integer, base=integer, k=integer)
-    cdef void lower(self, integer level)
-    @cython.locals(cost=double, other=double, t=integer, i=integer, d=integer, step=integer, number=integer, block=integer, j=integer, base=integer, k=integer)
-    cdef void reach_out(self, integer level)
+    cdef void gather(self, integer level) noexcept
+    @cython.locals(other=double, d=integer, step=integer, number=integer, block=integer, i=integer, j=integer, base=integer, k=integer, place=integer)
+    cdef void lower(self, integer level) noexcept
+    @cython.locals(cost=double, other=double, t=integer, i=integer, d=integer, step=integer, number=integer, block=integer, j=integer, base=integer, k=integer, place=integer)
+    cdef void reach_out(self, integer level) noexcept
     @cython.locals(key=double, before=integer, kept=integer, level=integer, other=integer, ahead=integer, first=integer, last=integer, i=integer)
     cdef integer narrow(self)
     @cython.locals(level=integer, w=integer, i=integer)
@@ -36,13 +38,11 @@ cdef class Rows(State):
     cdef void add_row(self, integer level, integer tile, integer space, integer whole, double own)
     @cython.locals(total=double, steps=double, least=double, cost=double, last=integer, t=integer, c=integer, d=integer)
     cdef double own(self, integer level, integer tile, integer space, integer whole)
-    @cython.locals(visits=double, alone=double, shared=double, outer_price=double, most=double, left=double, inner_price=double, outer=double, inner=double, once=double, stay=double, slow=double, last=integer, moved=integer, w=integer, a=integer, b=integer, place=integer, offset=integer, side=integer, d=integer, handed_on=integer, g=integer)
-    cdef void bound_boundary(self, integer t, integer level, integer tile, integer space, integer whole, double run)
+    @cython.locals(visits=double, alone=double, shared=double, outer_price=double, most=double, left=double, inner_price=double, outer=double, inner=double, once=double, stay=double, slow=double, last=integer, moved=integer, w=integer, a=integer, b=integer, place=integer, offset=integer, side=integer, d=integer, handed_on=integer, g=integer, loose=integer)
+    cdef void bound_boundary(self, integer t, integer level, integer tile, integer space, integer whole, double run) noexcept
     @cython.locals(cost=double, t=integer, kind=integer)
     cdef double case(self, integer level, integer d)
     @cython.locals(total=double, copies=double, left=double, most=double, shared=double, price=double, steps=double, last=integer, c=integer, g=integer, handed_on=integer)
     cdef double fixed(self, integer t, integer level, integer tile, integer space, integer whole)
-    @cython.locals(total=double, g=integer)
-    cdef double least_last(self, integer t, integer c)
     @cython.locals(words=double, w=integer, a=integer, b=integer)
     cdef double points(self, integer t, integer level, integer space)

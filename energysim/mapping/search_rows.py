@@ -27,10 +27,17 @@ class Rows(State):
         """Scratch space and the windows' table."""
         self.part_full = np.zeros(self.tensors)
         self.part_stay = np.zeros(self.tensors)
+        self.fill_full = np.zeros(self.tensors)
+        self.fill_stay = np.zeros(self.tensors)
         self.part_slide = np.zeros((self.tensors, self.dims))
         self.fresh_shared = np.zeros((self.dims, 2))
         self.fresh_alone = np.zeros((self.dims, 2))
         self.done = np.zeros(self.levels + 1, dtype=np.int64)
+        # inside the second array of a hierarchy steps may be stretched
+        self.late_array = self.levels
+        for g in range(self.levels, 0, -1):
+            if self.fan[g] > 1.0:
+                self.late_array = g
         self.fill_windows()
 
     def fill_windows(self) -> None:
@@ -48,15 +55,20 @@ class Rows(State):
                             wb = self.product[b, tb, sb]
                             if wb < 0:
                                 continue
-                            self.fill_setting(w, ta, sa, tb, sb)
+                            self.fill_setting(w, ta, sa, tb, sb, 0)
+                            if self.late_array < self.levels:
+                                self.fill_setting(w, ta, sa, tb, sb, 1)
 
-    def fill_setting(self, w: int, ta: int, sa: int, tb: int, sb: int) -> None:
-        """One setting: tile and spatial factor of both dims as divisor numbers."""
+    def fill_setting(self, w: int, ta: int, sa: int, tb: int, sb: int, loose: int) -> None:
+        """One setting: tile and spatial factor of both dims as divisor numbers.
+
+        `loose`: arrays further out may stretch the steps of the loops outside, so any multiple of them can occur.
+        """
         windows = self.windows
         a, u, b, v = self.ranks[w, 1], self.ranks[w, 2], self.ranks[w, 3], self.ranks[w, 4]
         na, nb = self.count[a], self.count[b]
         p, r, m, n = self.value[a, ta], self.value[b, tb], self.value[a, sa], self.value[b, sb]
-        place = self.window_start[w] + (((ta * na + sa) * nb + tb) * nb + sb) * FIELDS
+        place = self.window_start[w] + ((((loose * na + ta) * na + sa) * nb + tb) * nb + sb) * FIELDS
         left_a = self.value[a, na - 1] // (p * m)
         left_b = self.value[b, nb - 1] // (r * n)
         for alone in range(2):
@@ -65,10 +77,10 @@ class Rows(State):
                 windows.spread(u * p, m, self.ranks[w, 5])
                 windows.spread(v * r, n, self.ranks[w, 5])
             self.window[place + 5 * alone] = windows.kept(0)
-            self.fill_fresh(place + 5 * alone + 1, u * p * m, left_a, v * r * n, left_b)
-            self.fill_fresh(place + 5 * alone + 3, v * r * n, left_b, u * p * m, left_a)
+            self.fill_fresh(place + 5 * alone + 1, u * p * m, left_a, v * r * n, left_b, loose)
+            self.fill_fresh(place + 5 * alone + 3, v * r * n, left_b, u * p * m, left_a, loose)
 
-    def fill_fresh(self, place: int, step: int, left: int, other: int, more: int) -> None:
+    def fill_fresh(self, place: int, step: int, left: int, other: int, more: int, loose: int) -> None:
         """The least share of fresh words while the innermost loop slides the tile by `step`, and the most at its ends.
 
         The loop has some bound b that divides what is `left`. It returns at one step in b; only then can loops further
@@ -77,7 +89,7 @@ class Rows(State):
         windows = self.windows
         whole = windows.kept(0) * 1.0
         least, end = INFINITE, INFINITE
-        slid = self.most_kept(step, whole)
+        slid = self.most_kept(step, whole) if loose else windows.kept(step) / whole
         reach = windows.u * windows.p + windows.v * windows.r
         for n in range(windows.loops):
             if windows.passes[n]:
@@ -90,23 +102,18 @@ class Rows(State):
                 home = (k * b - b + 1) * step
                 low = (-home - reach) // other
                 high = (-home + reach) // other + 1
-                if low < 1 - more:
-                    low = 1 - more
-                if high > more - 1:
-                    high = more - 1
+                low = max(low, 1 - more)
+                high = min(high, more - 1)
                 for j in range(low, high + 1):
                     kept = windows.kept(home + j * other)
-                    if kept > most:
-                        most = kept
+                    most = max(most, kept)
             share = most / whole
             fresh = (1.0 - slid) + (slid - share) / b
-            if fresh < least:
-                least = fresh
-            if share < end:
-                end = share
+            least = min(least, fresh)
+            end = min(end, share)
         self.window[place], self.window[place + 1] = least, end
 
-    def most_kept(self, step: int, whole: int) -> float:
+    def most_kept(self, step: int, whole: float) -> float:
         """The largest share kept at any multiple of a step (tiles without gaps keep most at the step itself)."""
         windows = self.windows
         most = windows.kept(step)
@@ -117,8 +124,7 @@ class Rows(State):
             shift = 2 * step
             while shift < reach:
                 kept = windows.kept(shift)
-                if kept > most:
-                    most = kept
+                most = max(most, kept)
                 shift += step
         share = 1.0 * most
         return share / whole
@@ -146,12 +152,13 @@ class Rows(State):
                 self.best_row[level, w] = i
         for w in range(self.size):
             self.inside[level - 1, w] = self.least[level, w]
-        if not self.dummy[level - 1]:
-            self.lower(level - 1)
+        self.lower(level - 1)
 
     def lower(self, level: int) -> None:
         """`inside` of a level: the least over all tiles that divide, dim by dim, from large to small."""
         for d in range(self.dims):
+            if self.untiled[level, d]:
+                continue
             step, number = self.stride[d], self.count[d]
             block = step * number
             for i in range(number - 1, 0, -1):
@@ -160,21 +167,20 @@ class Rows(State):
                         for base in range(0, self.size, block):
                             for k in range(step):
                                 other = self.inside[level, base + j * step + k]
-                                if other < self.inside[level, base + i * step + k]:
-                                    self.inside[level, base + i * step + k] = other
+                                place = base + i * step + k
+                                self.inside[level, place] = min(self.inside[level, place], other)
 
     def reach_out(self, level: int) -> None:
-        """`outside` of the next level inward: the least of all rows whose tile is a multiple, and of what is outside."""
+        """`outside` of the next level inward: the least over rows whose tile is a multiple, with what is outside."""
         for t in range(self.size):
             self.outside[level + 1, t] = INFINITE
         for i in range(self.begin[level], self.end[level]):
             t = self.row_tile[i]
             cost = self.row_own[i] + self.outside[level, self.row_whole[i]]
-            if cost < self.outside[level + 1, t]:
-                self.outside[level + 1, t] = cost
-        if self.dummy[level]:
-            return
+            self.outside[level + 1, t] = min(self.outside[level + 1, t], cost)
         for d in range(self.dims):
+            if self.untiled[level, d]:
+                continue
             step, number = self.stride[d], self.count[d]
             block = step * number
             for i in range(number):
@@ -183,8 +189,8 @@ class Rows(State):
                         for base in range(0, self.size, block):
                             for k in range(step):
                                 other = self.outside[level + 1, base + j * step + k]
-                                if other < self.outside[level + 1, base + i * step + k]:
-                                    self.outside[level + 1, base + i * step + k] = other
+                                place = base + i * step + k
+                                self.outside[level + 1, place] = min(self.outside[level + 1, place], other)
 
     def narrow(self) -> int:
         """Drops every row that cannot be in a mapping below the limit; how many are left."""
@@ -303,15 +309,14 @@ class Rows(State):
             steps = self.volume[last] / self.volume[space]
             for c in range(1, level):
                 steps /= self.fan[c]
-            total += self.idle_pj * steps * self.operations
+            total += self.idle_pj * (1.0 - self.stall_share) * steps * self.operations
         if level == self.levels:
             return total
         least = INFINITE
         for d in range(self.dims):
             if self.now_whole[d] + 1 < self.count[d]:
                 cost = self.case(level, d)
-                if cost < least:
-                    least = cost
+                least = min(least, cost)
         if whole == last:
             least = self.case(level, -1)
         return total + least
@@ -344,8 +349,9 @@ class Rows(State):
         moved = self.plain[t, last] > self.plain[t, whole]
         for w in range(self.rank_start[t], self.rank_start[t + 1]):
             a, b = self.ranks[w, 1], self.ranks[w, 3]
+            loose = self.count[a] if level > self.late_array else 0
             place = self.window_start[w] + FIELDS * (
-                ((self.now_tile[a] * self.count[a] + self.now_space[a]) * self.count[b] + self.now_tile[b])
+                (((loose + self.now_tile[a]) * self.count[a] + self.now_space[a]) * self.count[b] + self.now_tile[b])
                 * self.count[b]
                 + self.now_space[b]
             )
@@ -369,8 +375,7 @@ class Rows(State):
                 handed_on = 1
         if most > 1.0:
             left = self.volume[last] / self.plain[t, last] / (self.volume[whole] / self.plain[t, whole])
-            if left < most:
-                most = left
+            most = min(most, left)
         inner_price = self.into[t, level] + self.cross[t, level, level]
         outer = outer_price * shared / most
         inner = inner_price * alone
@@ -378,6 +383,8 @@ class Rows(State):
         if handed_on:
             outer = 0.0
         self.part_full[t] = (outer + inner) * visits + once
+        self.fill_full[t] = alone * visits
+        self.fill_stay[t] = self.elements[t] if self.rank_start[t + 1] > self.rank_start[t] else alone * visits / run
         stay = INFINITE if not moved else visits / run * (outer + inner)
         for w in range(self.rank_start[t], self.rank_start[t + 1]):
             for side in range(2):
@@ -390,8 +397,7 @@ class Rows(State):
                     slow = outer * (visits / run * self.fresh_shared[d, 0] + self.fresh_shared[d, 1]) + inner * (
                         visits / run * self.fresh_alone[d, 0] + self.fresh_alone[d, 1]
                     )
-                    if slow < stay:
-                        stay = slow
+                    stay = min(stay, slow)
         if stay == INFINITE:
             stay = visits / run * (outer + inner)
         self.part_stay[t] = once + stay
@@ -400,21 +406,17 @@ class Rows(State):
         """Least pJ of first visits and finished outputs at this memory, and of what compute units ask across gap c."""
         last = self.size - 1
         total = 0.0
-        if level > 0:
-            for c in range(level + 1, self.levels + 1):
-                if self.parent[t, c] == level:
-                    copies = self.volume[space] / self.plain[t, space]
-                    left = self.volume[last] / self.plain[t, last] / (self.volume[whole] / self.plain[t, whole])
-                    most = 1.0
-                    for g in range(1, level):
-                        most *= self.fan[g]
-                    if left < most:
-                        most = left
-                    if self.first[t, c] < 0.0:
-                        copies *= most
-                    else:
-                        copies = 1.0
-                    total += self.first[t, c] * self.elements[t] * copies + self.least_last(t, c) * self.elements[t]
+        c = self.child[t, level]
+        if level > 0 and c > 0 and self.is_output[t]:
+            copies = 1.0
+            if self.first[t, c] < 0.0:
+                copies = self.volume[space] / self.plain[t, space]
+                left = self.volume[last] / self.plain[t, last] / (self.volume[whole] / self.plain[t, whole])
+                most = 1.0
+                for g in range(1, level):
+                    most *= self.fan[g]
+                copies *= left if left < most else most
+            total += (self.first[t, c] * copies + self.least_last[t, c]) * self.elements[t]
         if self.charge[t] == level and level > 0:
             c = self.levels
             shared = self.points(t, level, space)
@@ -428,26 +430,13 @@ class Rows(State):
                     handed_on = 1
             if most > 1.0:
                 left = self.volume[last] / self.plain[t, last] / (self.volume[whole] / self.plain[t, whole])
-                if left < most:
-                    most = left
+                most = min(most, left)
             steps = self.volume[last] / self.volume[space]
             if handed_on:
                 total += price * self.elements[t]
             else:
                 total += price * shared * steps / most
             total += self.cross[t, c, level] * self.volume[last]
-        return total
-
-    def least_last(self, t: int, c: int) -> float:
-        """What finished outputs can cost less than partial sums, per output."""
-        total = 0.0
-        if self.last_parent[t, c] < 0.0:
-            total += self.last_parent[t, c]
-        if self.last_child[t, c] < 0.0:
-            total += self.last_child[t, c]
-        for g in range(self.levels + 1):
-            if self.last_cross[t, c, g] < 0.0:
-                total += self.last_cross[t, c, g]
         return total
 
     def points(self, t: int, level: int, space: int) -> float:

@@ -6,20 +6,21 @@ the last index the whole layer. A product of tiles is a sum of flat indices only
 """
 
 from dataclasses import dataclass
-from functools import cached_property
-from math import prod
+from functools import cache, cached_property, lru_cache
+from math import gcd, prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from energysim.hardware.accelerator import Array
-from energysim.workload.layer import DIMS, Layer, Tensor
+from energysim.workload.layer import DIMS, Layer, Rank, Tensor
 
 Numbers = NDArray[Any]
 """float64 or integer arrays; which one is said where it matters."""
 
 
+@cache
 def divisors(number: int) -> tuple[int, ...]:
     """All divisors of a number, ascending."""
     small = [i for i in range(1, int(number**0.5) + 1) if number % i == 0]
@@ -91,13 +92,30 @@ class Lattice:
         total = np.ones(self.shape)
         for rank in tensor.ranks:
             axes = tuple(i for i, d in enumerate(self.dims) if d in rank.dims)
-            grid = np.ones([self.shape[i] for i in axes])
-            for place in np.ndindex(*grid.shape):
-                tile = dict.fromkeys(rank.dims, 1)
-                tile |= {self.dims[a]: int(self.values[a][j]) for a, j in zip(axes, place, strict=True)}
-                grid[place] = rank.touched(tile)
-            total = total * self.spread(grid, axes)
+            total = total * self.spread(self._touched(rank, axes), axes)
         return total.reshape(-1)
+
+    def _touched(self, rank: Rank, axes: tuple[int, ...]) -> Numbers:
+        """Positions of a rank that a tile touches, over the divisors of the rank's moving dims."""
+        by_dim = dict(rank.terms)
+        if len(axes) == 2:
+            # as in `Rank.touched`, for all tiles at once
+            (p, u), (r, v) = ((self.values[a], by_dim[self.dims[a]]) for a in axes)
+            g = gcd(u, v)
+            both = np.maximum(p - v // g, 0)[:, None] * np.maximum(r - u // g, 0)[None, :]
+            positions: Numbers = (p[:, None] * r[None, :] - both).astype(float)
+            return positions
+        grid = np.ones([self.shape[a] for a in axes])
+        for place in np.ndindex(*grid.shape):
+            tile = dict.fromkeys(rank.dims, 1)
+            tile |= {self.dims[a]: int(self.values[a][j]) for a, j in zip(axes, place, strict=True)}
+            grid[place] = rank.touched(tile)
+        return grid
+
+    @cached_property
+    def spread_over(self) -> dict[Array, Numbers]:
+        """What `spreadable` found for each array."""
+        return {}
 
 
 def split_over_axes(array: Array, factors: dict[str, int]) -> dict[str, tuple[int, ...]] | None:
@@ -138,6 +156,8 @@ def spreadable(lattice: Lattice, array: Array) -> Numbers:
 
     Only the products over dims that may use the same axes matter, so each distinct tuple of products is tried once.
     """
+    if array in lattice.spread_over:
+        return lattice.spread_over[array]
     classes: dict[tuple[bool, ...], set[str]] = {}
     for d in lattice.dims:
         may = tuple(axis.dims is None or d in axis.dims for axis in array.axes)
@@ -152,16 +172,18 @@ def spreadable(lattice: Lattice, array: Array) -> Numbers:
     _, first = np.unique(which, return_index=True)
     tables = [(may, lattice.product(frozenset(dims))) for may, dims in classes.items()]
     for n, i in enumerate(first):
-        groups = [(may, int(table[kept[i]])) for may, table in tables]
+        groups = tuple((may, int(table[kept[i]])) for may, table in tables)
         verdict[n] = _placeable(groups, tuple(axis.size for axis in array.axes))
     good[kept] = verdict[which.reshape(-1)]
+    lattice.spread_over[array] = good
     return good
 
 
-def _placeable(groups: list[tuple[tuple[bool, ...], int]], room: tuple[int, ...]) -> bool:
+@lru_cache(maxsize=1 << 16)
+def _placeable(groups: tuple[tuple[tuple[bool, ...], int], ...], room: tuple[int, ...]) -> bool:
     if not groups:
         return True
-    (may, factor), *rest = groups
+    (may, factor), rest = groups[0], groups[1:]
 
     def shares(axis: int, left: int, now: tuple[int, ...]) -> bool:
         if axis == len(room):

@@ -5,6 +5,9 @@ cdef class State:
     cdef Windows windows
     cdef integer dims, levels, tensors, size
     cdef integer[::1] count, stride
+    cdef short[:, ::1] digits
+    cdef integer[:, ::1] child
+    cdef double[:, ::1] least_last
     cdef integer[:, ::1] value
     cdef integer[:, :, ::1] product, ratio
     cdef double[:, ::1] least_prime
@@ -14,8 +17,8 @@ cdef class State:
     cdef unsigned char[:, ::1] fits, spreads
     cdef unsigned char[:, :, :, ::1] pairs
     cdef double[::1] fan
-    cdef unsigned char[:, ::1] shares, passes
-    cdef unsigned char[::1] dummy, is_output, shared_port
+    cdef unsigned char[:, ::1] shares, passes, untiled
+    cdef unsigned char[::1] is_output, shared_port
     cdef integer[:, ::1] parent
     cdef integer[::1] charge
     cdef double[:, ::1] up, into, first, last_parent, last_child
@@ -38,6 +41,9 @@ cdef class State:
     cdef integer[::1] flat_tile, flat_space
     cdef double[:, ::1] reads, writes
     cdef integer[::1] now_tile, now_space, now_whole
+    cdef object awake
+    cdef double stall_share
+    cdef integer stall_level
     cdef public double best_pj, limit_pj, open_pj, best_cycles, cap_cycles
     cdef public object best_tile, best_space, best_order
     cdef public integer timed, nodes, candidates, sparing

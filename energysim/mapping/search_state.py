@@ -24,12 +24,12 @@ class State:
         t = tables
         self.windows = Windows()
         self.dims, self.levels, self.tensors, self.size = t["dims"], t["levels"], t["tensors"], t["size"]
-        self.count, self.stride = t["count"], t["stride"]
+        self.count, self.stride, self.digits = t["count"], t["stride"], t["digits"]
         self.value, self.product, self.ratio = t["value"], t["product"], t["ratio"]
         self.least_prime = t["least_prime"]
         self.touches, self.plain, self.reuse, self.volume = t["touches"], t["plain"], t["reuse"], t["volume"]
         self.fits, self.spreads, self.pairs = t["fits"], t["spreads"], t["pairs"]
-        self.fan, self.shares, self.passes, self.dummy = t["fan"], t["shares"], t["passes"], t["dummy"]
+        self.fan, self.shares, self.passes, self.untiled = t["fan"], t["shares"], t["passes"], t["untiled"]
         self.parent, self.charge = t["parent"], t["charge"]
         self.up, self.into, self.first, self.cross = t["up"], t["into"], t["first"], t["cross"]
         self.last_parent, self.last_child, self.last_cross = t["last_parent"], t["last_child"], t["last_cross"]
@@ -41,8 +41,24 @@ class State:
         self.mirror, self.symmetric = t["mirror"], t["symmetric"]
         self.still_tensor, self.still_level = t["still_tensor"], t["still_level"]
         self.constant_pj, self.idle_pj, self.idle_gap = t["constant_pj"], t["idle_pj"], t["idle_gap"]
-        self.operations = t["operations"]
+        self.operations, self.awake = t["operations"], t["awake"]
+        # which share of the idle power the prices put on the outermost port, and the level where all of it is known
+        self.stall_share, self.stall_level = t["stall_share"], 0
+        for n in range(self.tensors):
+            for c in range(1, self.levels + 1):
+                if self.parent[n, c] == 0:
+                    self.stall_level = max(self.stall_level, c)
         levels, dims, size = self.levels, self.dims, self.size
+        # per tensor and memory: the next one inside that keeps it, and what finished outputs cost less at least
+        self.child = np.zeros((self.tensors, levels + 1), dtype=np.int64)
+        self.least_last = np.zeros((self.tensors, levels + 1))
+        for n in range(self.tensors):
+            for c in range(1, levels + 1):
+                if self.parent[n, c] >= 0:
+                    self.child[n, self.parent[n, c]] = c
+                    self.least_last[n, c] = min(self.last_parent[n, c], 0.0) + min(self.last_child[n, c], 0.0)
+                    for g in range(levels + 1):
+                        self.least_last[n, c] += min(self.last_cross[n, c, g], 0.0)
         # rows of all levels, one level after the other: `begin` to `end`
         self.row_tile = np.zeros(1 << 12, dtype=np.int32)
         self.row_space = np.zeros(1 << 12, dtype=np.int32)

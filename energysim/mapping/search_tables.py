@@ -109,7 +109,7 @@ class Tables:
         window_start, room = [], 0
         for _, a, _, b, _, _ in self.ranks:
             window_start.append(room)
-            room += WINDOW_FIELDS * int(count[a] * count[b]) ** 2
+            room += 2 * WINDOW_FIELDS * int(count[a] * count[b]) ** 2
         stationary = problem.stationary
         tables = {
             "dims": number,
@@ -118,6 +118,7 @@ class Tables:
             "size": lattice.size,
             "count": count,
             "stride": np.array(lattice.strides, dtype=np.int64),
+            "digits": np.stack(np.unravel_index(np.arange(lattice.size), lattice.shape), axis=1).astype(np.int16),
             "value": value,
             "product": product,
             "ratio": ratio,
@@ -138,8 +139,37 @@ class Tables:
             "still_level": self.memory_level[stationary[1]] if stationary else 0,
             "operations": float(problem.layer.ops_per_point if problem.layer.unit == "op" else 1),
             "idle_pj": problem.idle_pj_per_step,
+            "awake": lambda: None,
+            "stall_share": 0.0,
         }
         return tables | self._space() | self._prices()
+
+    def stalling(self, share: float) -> dict[str, Any]:
+        """The tables with a share of the idle power priced on the outermost memory's port, the rest on compute steps.
+
+        Latency is at least any mean of the two, so what this prices lies below what a mapping costs in the end.
+        """
+        if share == 0.0:
+            return self.filled
+        base = self.filled
+        up, first, last = base["up"].copy(), base["first"].copy(), base["last_parent"].copy()
+        pj = share * base["idle_pj"]
+        read, write = base["read_cycles"][:, 0], base["write_cycles"][:, 0]
+        if not base["shared_port"][0]:
+            # of two ports the busier one counts: half of each is never more
+            pj = pj / 2
+        for t, child in zip(*np.nonzero(base["parent"] == 0), strict=True):
+            if base["is_output"][t]:
+                up[t, child] += pj * (read[t] + write[t])
+                first[t, child] -= pj * read[t]
+                last[t, child] += pj * (base["final_cycles"][t, 1, 0] - write[t])
+            else:
+                up[t, child] += pj * read[t]
+        constant = base["constant_pj"]
+        for t in np.flatnonzero((base["parent"][:, -1] == 0) & (base["charge"] == 0)):
+            constant += (up - base["up"])[t, -1] * self.problem.layer.points
+        priced = {"up": up, "first": first, "last_parent": last, "constant_pj": constant}
+        return base | priced | {"stall_share": share}
 
     def _space(self) -> dict[str, Any]:
         """What fits, what spreads, and who shares."""
@@ -167,8 +197,8 @@ class Tables:
                     pairs[level, d, :many] &= table[:, None]
                 for n, g in enumerate(arrays):
                     axes = tuple(k for k in range(1, table.ndim) if k != n + 1)
-                    both = table.any(axis=axes)
-                    pairs[g, d, :many, :many] &= both if g == level else both.any(axis=0)[None, :]
+                    both = np.asarray(table.any(axis=axes))
+                    pairs[g, d, :many, :many] &= both if g == level else np.asarray(both.any(axis=0))[None, :]
         fan = np.ones(levels + 1)
         shares = np.zeros((len(tensors), levels + 1), dtype=np.uint8)
         passes = np.zeros((len(tensors), levels + 1), dtype=np.uint8)
@@ -186,9 +216,17 @@ class Tables:
             "fan": fan,
             "shares": shares,
             "passes": passes,
-            "dummy": np.array([memory is None for memory in self.levels], dtype=np.uint8),
+            "untiled": self._untiled(),
             "idle_gap": max((g for g in range(1, levels + 1) if fan[g] > 1), default=levels),
         }
+
+    def _untiled(self) -> Any:
+        """Whether a level has no loop of its own over a dim."""
+        untiled = np.ones((len(self.levels), len(self.problem.lattice.dims)), dtype=np.uint8)
+        for d, said in enumerate(self.problem.rules.values()):
+            for level, none in zip(self.memory_level, said.untiled, strict=False):
+                untiled[level, d] = none
+        return untiled
 
     def _prices(self) -> dict[str, Any]:
         """pJ per word and port cycles per word, by tensor and level."""

@@ -17,23 +17,30 @@ cdef class Tree(Costs):
     cdef public integer stopped
     cdef public double root_pj, until
     cpdef double start(self)
-    cpdef void limit(self, double pj)
-    cpdef void cap(self, double cycles)
+    cpdef void limit(self, double pj) noexcept
+    cpdef void cap(self, double cycles) noexcept
     cpdef void search(self, integer most_nodes, double until, integer any_will_do)
     cdef integer late(self)
     @cython.locals(key=double, now=double, base=integer, middle=integer, rows=integer, seen=integer, row=integer, children=integer, which=integer)
     cdef void expand(self, integer level, double cost, integer alike)
-    cdef void leave_open(self, double key)
+    cdef integer later(self, integer tile, integer space)
+    cdef void leave_open(self, double key) noexcept
     @cython.locals(d=integer, dims=integer, flat=integer, i=integer, top=integer)
     cdef void collect_rows(self, integer level, double cost, integer alike)
     @cython.locals(inside=double, key=double, first=integer, last=integer, n=integer, row=integer, tile=integer, space=integer)
     cdef void collect_whole(self, integer level, integer whole, double cost, integer alike)
     @cython.locals(total=double, run=double, steps=double, least=double, cost=double, outer=integer, d=integer, step=integer, number=integer, i=integer, j=integer, t=integer, c=integer)
     cdef double near(self, integer level, integer tile, integer space, integer whole)
+    @cython.locals(reading=double, writing=double, instances=double, points=double, read=double, write=double, pairs=double, moved=double, most=double, c=integer, t=integer)
+    cdef double busy(self, integer level, integer space, integer d)
     @cython.locals(run=double, number=integer, t=integer, i=integer)
-    cdef void look_outward(self, integer level)
+    cdef void look_outward(self, integer level) noexcept
     @cython.locals(fixed=double, inside=double, now=double, key=double, cycles=double, mask=integer, d=integer, which=integer)
     cdef void orders(self, integer level, double cost, integer row)
+    @cython.locals(reading=double, writing=double)
+    cdef double stalls(self, integer level)
+    @cython.locals(steps=double, more=double, g=integer)
+    cdef double waiting(self, integer level, double cycles)
     @cython.locals(t=integer, waits=integer, k=integer, d=integer)
     cdef integer take_order(self, integer level, integer which)
     @cython.locals(cycles=double, tile=integer, space=integer, same=integer, whole=integer)
@@ -43,11 +50,11 @@ cdef class Tree(Costs):
     cdef void push(self, double key, double cost, integer row, integer which)
     cdef integer before(self, integer a, integer b)
     @cython.locals(key=double, cost=double, row=integer, which=integer)
-    cdef void swap(self, integer a, integer b)
+    cdef void swap(self, integer a, integer b) noexcept
     @cython.locals(child=integer)
-    cdef void sink(self, integer base, integer number, integer i)
+    cdef void sink(self, integer base, integer number, integer i) noexcept
     @cython.locals(i=integer)
-    cdef void make_heap(self, integer base, integer number)
+    cdef void make_heap(self, integer base, integer number) noexcept
     cdef integer pop(self, integer base, integer number)
     @cython.locals(inner=integer, d=integer, plain=integer, t=integer)
     cdef void make_classes(self, integer mask)
@@ -57,6 +64,6 @@ cdef class Tree(Costs):
     @cython.locals(n=integer, t=integer, seen=integer, k=integer, slides=integer, kept=integer, i=integer, place=integer, d=integer, inside=integer)
     cdef void add_class(self, integer mask, integer left, integer length)
     @cython.locals(k=integer, t=integer)
-    cdef void copy_class(self, integer source, integer target)
+    cdef void copy_class(self, integer source, integer target) noexcept
     @cython.locals(t=integer, mine=integer, theirs=integer, length=integer)
     cdef integer as_good(self, integer one, integer other)

@@ -59,7 +59,8 @@ class Tree(Costs):
 
     def cap(self, cycles: float) -> None:
         """Mappings of more cycles are not looked for; set before `start`."""
-        self.cap_cycles = cycles
+        # sums of ports' fractions round either way
+        self.cap_cycles = cycles * (1.0 + 1e-9)
         self.timed = 1 if self.idle_pj > 0.0 or cycles < INFINITE else 0
 
     def search(self, most_nodes: int, until: float, any_will_do: int) -> None:
@@ -88,8 +89,11 @@ class Tree(Costs):
         if self.stopped == 0 and self.sparing == 0 and (self.best_pj < INFINITE or self.cap_cycles < INFINITE):
             if self.nodes >= self.most_nodes:
                 self.stopped = 1
-            elif self.until < INFINITE and self.nodes % WATCHED == 0 and perf_counter() >= self.until:
-                self.stopped = 2
+            elif self.nodes % WATCHED == 0:
+                # a turn of the interpreter lets Ctrl-C through
+                self.awake()
+                if self.until < INFINITE and perf_counter() >= self.until:
+                    self.stopped = 2
         return self.stopped
 
     def expand(self, level: int, cost: float, alike: int) -> None:
@@ -130,18 +134,14 @@ class Tree(Costs):
 
     def leave_open(self, key: float) -> None:
         """A bound of something unseen."""
-        if key < self.open_pj:
-            self.open_pj = key
+        self.open_pj = min(self.open_pj, key)
 
     def collect_rows(self, level: int, cost: float, alike: int) -> None:
         """Puts every row on the heap whose whole divides the tile outside and whose bound is below the limit."""
-        for d in range(self.dims):
-            self.digit[level, d] = 0
-        dims = self.dims
-        if self.dummy[level - 1]:
-            self.collect_whole(level, self.flat_tile[level - 1], cost, alike)
-            return
-        flat = 0
+        dims, flat = self.dims, 0
+        for d in range(dims):
+            self.digit[level, d] = self.tile[level - 1, d] if self.untiled[level - 1, d] else 0
+            flat += self.digit[level, d] * self.stride[d]
         while True:
             if cost + self.least[level, flat] < self.limit_pj:
                 self.collect_whole(level, flat, cost, alike)
@@ -149,6 +149,9 @@ class Tree(Costs):
             while d >= 0:
                 i = self.digit[level, d] + 1
                 top = self.tile[level - 1, d]
+                if self.untiled[level - 1, d]:
+                    d -= 1
+                    continue
                 while i <= top and self.ratio[d, top, i] == 0:
                     i += 1
                 if i <= top:
@@ -174,12 +177,17 @@ class Tree(Costs):
             inside = cost + self.inside[level, tile]
             if inside + self.row_own[row] >= self.limit_pj:
                 continue
-            if alike and self.symmetric and not self.sparing:
-                if self.mirror[tile] < tile or (self.mirror[tile] == tile and self.mirror[space] < space):
-                    continue
+            if alike and self.symmetric and not self.sparing and self.later(tile, space):
+                continue
             key = inside + self.near(level, tile, space, whole)
             if key < self.limit_pj:
                 self.push(key, 0.0, row, 0)
+
+    def later(self, tile: int, space: int) -> int:
+        """Whether a row's mirror image comes before it."""
+        if self.mirror[tile] == tile:
+            return 1 if self.mirror[space] < space else 0
+        return 1 if self.mirror[tile] < tile else 0
 
     def near(self, level: int, tile: int, space: int, whole: int) -> float:
         """`own` of a row once the tile and the loops outside are known: what stays, stays for their runs at most."""
@@ -193,8 +201,7 @@ class Tree(Costs):
             if steps > self.cap_cycles:
                 return INFINITE
         for d in range(self.dims):
-            step, number = self.stride[d], self.count[d]
-            i, j = tile // step % number, space // step % number
+            i, j = self.digits[tile, d], self.digits[space, d]
             self.now_tile[d], self.now_space[d], self.now_whole[d] = i, j, self.product[d, i, j]
         for t in range(self.tensors):
             total += self.fixed(t, level, tile, space, whole)
@@ -207,7 +214,7 @@ class Tree(Costs):
             steps = self.volume[self.size - 1] / self.volume[space]
             for c in range(1, level):
                 steps /= self.volume[self.flat_space[c]]
-            total += self.idle_pj * steps * self.operations
+            total += self.idle_pj * (1.0 - self.stall_share) * steps * self.operations
         if level == self.levels:
             return total
         if whole == outer:
@@ -215,13 +222,46 @@ class Tree(Costs):
         least = INFINITE
         for d in range(self.dims):
             if self.ratio[d, self.tile[level - 1, d], self.now_whole[d]] > 1:
+                if self.cap_cycles < INFINITE and self.busy(level, space, d) > self.cap_cycles:
+                    continue
                 cost = self.case(level, d)
-                if cost < least:
-                    least = cost
+                least = min(least, cost)
         return total + least
 
+    def busy(self, level: int, space: int, d: int) -> float:
+        """Least cycles of the ports of a row's memory when the innermost loop outside is over a dim."""
+        reading = writing = 0.0
+        instances = self.volume[space]
+        for c in range(1, level):
+            instances *= self.volume[self.flat_space[c]]
+        points = self.volume[self.size - 1]
+        for t in range(self.tensors):
+            read, write = self.read_cycles[t, level], self.write_cycles[t, level]
+            pairs = 0.0
+            if self.is_output[t]:
+                pairs = self.elements[t] * self.volume[space] / self.plain[t, space]
+                for c in range(1, level):
+                    pairs *= self.volume[self.flat_space[c]] / self.plain[t, self.flat_space[c]]
+                read = min(read, self.final_cycles[t, 0, level])
+                write = min(write, self.final_cycles[t, 1, level])
+            if self.child[t, level] == self.levels and self.charge[t] == 0:
+                reading += (points - pairs) * self.read_cycles[t, level] if points > pairs else 0.0
+                writing += points * write if self.is_output[t] else 0.0
+            if self.parent[t, level] >= 0:
+                moved = self.fill_full[t] if self.touches[t, d] == PLAIN else self.elements[t]
+                if self.touches[t, d] == 0:
+                    moved = self.fill_stay[t]
+                if self.is_output[t]:
+                    reading += moved * read
+                else:
+                    writing += moved * write
+        most = reading + writing
+        if not self.shared_port[level]:
+            most = reading if reading > writing else writing
+        return most / instances
+
     def look_outward(self, level: int) -> None:
-        """Before rows of a level are chosen: the innermost loop outside, and for how long it and others leave tensors."""
+        """Before rows of a level are chosen: the innermost loop outside, and how long it and others leave tensors."""
         number = self.loops(level - 1)
         self.innermost[level] = self.loop_dim[number - 1] if number > 0 else -1
         for t in range(self.tensors):
@@ -260,9 +300,26 @@ class Tree(Costs):
                 if cycles > self.cap_cycles:
                     continue
                 if level >= self.idle_gap:
-                    key += self.idle_pj * cycles
+                    key += self.idle_pj * self.waiting(level, cycles)
             if key < self.limit_pj:
                 self.push(key, now, row, which)
+
+    def stalls(self, level: int) -> float:
+        """Cycles whose idle power the prices of the outermost memory already hold."""
+        reading, writing = self.reads[level, 0], self.writes[level, 0]
+        return self.stall_share * (reading + writing) * (1.0 if self.shared_port[0] else 0.5)
+
+    def waiting(self, level: int, cycles: float) -> float:
+        """Least cycles whose idle power is not yet in the price of a mapping placed to a level."""
+        steps = self.volume[self.size - 1] * self.operations
+        for g in range(1, level + 1):
+            steps /= self.volume[self.flat_space[g]]
+        steps *= 1.0 - self.stall_share
+        if level >= self.stall_level:
+            more = cycles - self.stalls(level)
+            if more > steps:
+                return more
+        return steps
 
     def take_order(self, level: int, which: int) -> int:
         """Takes an order for the loops outside a level; 0 when the dataflow's stationary tensor forbids it."""
@@ -298,11 +355,12 @@ class Tree(Costs):
         cycles = INFINITE
         if self.timed:
             cycles = self.cycles(level)
+            cycles *= 1.0 - 1e-12
             whole = int(cycles)
             if whole < cycles:
                 whole += 1
             cycles = 1.0 * whole
-            now += self.idle_pj * cycles
+            now += self.idle_pj * (cycles - self.stalls(level))
             if cycles > self.cap_cycles:
                 return
         if now < self.limit_pj:

@@ -14,6 +14,11 @@ LOOPS = 32
 """Spatial loops of one rank: two dims on every array of an accelerator."""
 
 
+LANE = (1 << 31) - 1
+FIRST, SECOND, SEED = 2_083_697_005, 1_664_525_189, 1_469_598_103
+"""Odd numbers below 2^31 for the hash."""
+
+
 class Windows:
     """Counts kept words of one setting at a time: `begin` a rank's tile, `spread` it, then ask `kept(shift)`.
 
@@ -38,12 +43,13 @@ class Windows:
         """A tile of p and r points in dims of coefficients u and v (0: the dim does not move this rank)."""
         self.u, self.v, self.p, self.r = u, v, p, r
         self.loops = 0
-        self.code = self.mixed(self.mixed(self.mixed(self.mixed(1469598103934665603, u), v), p), r)
+        self.code = self.mixed(self.mixed(self.mixed(self.mixed(SEED, u), v), p), r)
 
     def mixed(self, code: int, number: int) -> int:
-        """A hash with one more number in it (63 bits)."""
-        code = (code ^ number) * 1099511628211 & 0x7FFFFFFFFFFFFFFF
-        return code ^ (code >> 29)
+        """A hash of 62 bits with one more number in it: two lanes of 31 bits, so that no product overflows."""
+        one, other = (code >> 31) ^ (number & LANE), (code & LANE) ^ (number & LANE)
+        one, other = one * FIRST, other * SECOND
+        return (((one ^ (one >> 31)) & LANE) << 31) | ((other ^ (other >> 31)) & LANE)
 
     def spread(self, step: int, bound: int, passes: int) -> None:
         """One spatial loop whose instances share; `passes`: they also hand on what another held a step before."""

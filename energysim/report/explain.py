@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 from energysim.costs.ledger import Entry
 from energysim.costs.result import LayerEstimate
 from energysim.hardware.accelerator import Accelerator, EnergyTable, Price
+from energysim.mapping.constraints import Restriction, SpreadLimit, TileLimit, placed, reached
 from energysim.mapping.counts import PARTIAL
 from energysim.mapping.headroom import axis_uses, rooms
 from energysim.mapping.nest import Loop, Mapping, Storage
 from energysim.mapping.search_rivals import rivals
 from energysim.report.tables import new_table
-from energysim.report.text import SPACE, clean, joules, percent, si
+from energysim.report.text import BETTER, SPACE, clean, joules, percent, si
 from energysim.workload.layer import Layer
 
 if TYPE_CHECKING:
@@ -19,9 +20,15 @@ if TYPE_CHECKING:
 
 
 def explanation(
-    layer: Layer, accelerator: Accelerator, table: EnergyTable, row: LayerEstimate, entries: Sequence[Entry]
+    layer: Layer,
+    accelerator: Accelerator,
+    table: EnergyTable,
+    row: LayerEstimate,
+    entries: Sequence[Entry],
+    constraints: Sequence[Restriction] = (),
+    objective: str = "energy",
 ) -> "Iterator[RenderableType]":
-    """The layer, its nest, its ledger with sources, its time: everything its energy is made of."""
+    """The layer, its nest, its ledger with sources, what limits it, its time: everything its energy is made of."""
     from rich.text import Text
 
     yield Text(
@@ -41,11 +48,15 @@ def explanation(
     yield from _ledger_table(row, entries, table)
     yield Text()
     yield Text("What holds it back, and the next-best orders", style="bold")
-    for line in (*limit_lines(accelerator, layer, row.mapping), *rival_lines(layer, accelerator, table, row.mapping)):
+    for line in limit_lines(accelerator, layer, row.mapping):
+        yield Text(line)
+    for line in constraint_lines(layer, row.mapping, constraints):
+        yield Text(line)
+    for line in rival_lines(layer, accelerator, table, row.mapping):
         yield Text(line)
     yield Text()
     yield Text("Time: the slowest sets the pace", style="bold")
-    for line in time_lines(row, accelerator, table):
+    for line in time_lines(row, accelerator, table, objective):
         yield Text(line)
 
 
@@ -97,6 +108,18 @@ def limit_lines(accelerator: Accelerator, layer: Layer, mapping: Mapping) -> lis
     return lines
 
 
+def constraint_lines(layer: Layer, mapping: Mapping, constraints: Sequence[Restriction]) -> list[str]:
+    """Every constraint of the user's; for limits, what the mapping has and whether that is the most allowed."""
+    lines = []
+    for each in constraints:
+        have = reached(each, layer, mapping)
+        state = "" if have is None else f": {have:,}"
+        if have is not None and isinstance(each, (TileLimit, SpreadLimit)) and have < layer.dims[each.dim]:
+            state += ", no more allowed" if have == each.at_most else ""
+        lines.append(f"  asked by {clean(placed(each))}{state}")
+    return lines
+
+
 def rival_lines(layer: Layer, accelerator: Accelerator, table: EnergyTable, mapping: Mapping) -> list[str]:
     """For each memory's block of loops, what the best order with another tensor kept still would cost."""
     lines = []
@@ -110,7 +133,9 @@ def rival_lines(layer: Layer, accelerator: Accelerator, table: EnergyTable, mapp
     return lines
 
 
-def time_lines(row: LayerEstimate, accelerator: Accelerator, table: EnergyTable) -> list[str]:
+def time_lines(
+    row: LayerEstimate, accelerator: Accelerator, table: EnergyTable, objective: str = "energy"
+) -> list[str]:
     """Cycles of every component, the latency, and the energy that idle power takes meanwhile."""
     longest = max(len(clean(name)) for name in row.cycles_by_component)
     lines = [
@@ -129,8 +154,10 @@ def time_lines(row: LayerEstimate, accelerator: Accelerator, table: EnergyTable)
         lines.append(
             f"  idle power {si(table.idle_power_w, 'W')} x {si(row.latency_s, 's')} = {joules(row.static_energy_pj)}"
         )
-    proof = "proven to be the least" if row.optimal else f"the least is {joules(row.lower_bound_pj)} or more"
-    lines.append(f"  mapping: {joules(row.energy_pj)}; among {SPACE} of this dataflow, {proof}")
+    proof = f"proven that none {BETTER[objective]}"
+    if not row.optimal:
+        proof = f"not proven that none {BETTER[objective]}: the least energy is {joules(row.lower_bound_pj)} or more"
+    lines.append(f"  mapping: {joules(row.energy_pj)}; among {SPACE} within dataflow and constraints, {proof}")
     return lines
 
 

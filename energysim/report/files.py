@@ -5,6 +5,7 @@ from pathlib import Path
 
 from energysim.costs.result import Estimate
 from energysim.hardware.read import DescribedAccelerator, to_yaml
+from energysim.mapping.constraints_yaml import yaml_text
 from energysim.report.show import plain
 from energysim.report.tables import estimate_parts
 from energysim.report.text import clean_lines
@@ -33,6 +34,11 @@ def run_again(
     }
     again = ["energysim", "estimate", beside["model.yaml"].name, "--on", beside["accelerator.yaml"].name]
     again += ["--dataflow", str(result.options["dataflow"])]
+    files = {}
+    if result.options.get("constraints"):
+        beside["constraints.yaml"] = path.with_name(f"{path.stem}.constraints.yaml")
+        files[beside["constraints.yaml"]] = yaml_text(result.options["constraints"])
+        again += ["--constraints", beside["constraints.yaml"].name]
     if result.options.get("time_budget_s") is not None:
         again += ["--time-budget", str(result.options["time_budget_s"])]
     stamp = {
@@ -46,5 +52,6 @@ def run_again(
         path: rendered(result, form or SUFFIXES.get(path.suffix.lower(), "table")),
         beside["model.yaml"]: graph_to_yaml(graph),
         beside["accelerator.yaml"]: to_yaml(accelerator),
+        **files,
         beside["options.json"]: json.dumps(stamp, sort_keys=True, indent=2) + "\n",
     }

@@ -1,20 +1,24 @@
 """A layer's mapping as `energysim map` prints it: the nest, its energy and what is proven; a user's own beside it."""
 
+from collections.abc import Mapping as Map
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from energysim.costs.result import LayerEstimate
-from energysim.estimate import estimate_layer
+from energysim.estimate import estimate_layer, named_layer
 from energysim.hardware.accelerator import Accelerator
 from energysim.hardware.read import DescribedAccelerator
+from energysim.mapping.constraints import Constraints, violations
 from energysim.mapping.counts import count
 from energysim.mapping.mapping_yaml import to_yaml
 from energysim.mapping.nest import Mapping
-from energysim.mapping.search import SearchResult
+from energysim.mapping.search import SearchResult, find_front
 from energysim.mapping.timeloop import to_timeloop
 from energysim.report.explain import nest_lines
-from energysim.report.text import SPACE, clean, joules, percent
+from energysim.report.text import BETTER, SPACE, clean, joules, percent
+from energysim.workload.graph import LayerGraph
 from energysim.workload.layer import Layer
+from energysim.workload.read import read_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,25 +44,56 @@ def mapping_text(layer: Layer, accelerator: Accelerator, row: LayerEstimate, for
 
 
 def mapping_parts(
-    layer: Layer, accelerator: Accelerator, row: LayerEstimate, best: LayerEstimate | None = None
+    layer: Layer,
+    accelerator: Accelerator,
+    row: LayerEstimate,
+    best: LayerEstimate | None = None,
+    constraints: Constraints | None = None,
+    objective: str = "energy",
 ) -> "Sequence[RenderableType]":
-    """The nest, and in words its energy, use and proof; where `best` is given, how far `row` is above it."""
+    """The nest, and in words its energy, use and proof; where `best` is given, how far `row` is above it.
+
+    Then too, which of the constraints `row` does not meet.
+    """
     from rich.text import Text
 
     head = f"{clean(layer.name)} on {clean(accelerator.name)}: {joules(row.energy_pj)} ({row.energy_pj:,.1f} pJ)"
     busy = f"compute units busy {percent(row.utilisation) or '0'} % of their steps, {row.latency_cycles:,} cycles"
     lines = [*nest_lines(layer, accelerator, row), "", busy]
     if best is None:
-        lines.append(_proof(row))
+        lines.append(_proof(row, objective))
     else:
-        lines += [*_count_lines(row), *_comparison(row, best)]
+        broken = violations(constraints, layer, accelerator, row.mapping) if constraints else ()
+        lines += [*_count_lines(row), *(f"not met: {clean(why)}" for why in broken), *_comparison(row, best)]
     return [Text(head, style="bold"), *map(Text, lines)]
 
 
-def _proof(row: LayerEstimate) -> str:
+def _proof(row: LayerEstimate, objective: str) -> str:
     if row.optimal:
-        return f"proven: among {SPACE} of this dataflow, none costs less"
-    return f"not proven: among {SPACE} of this dataflow, none costs less than {row.lower_bound_pj:,.1f} pJ"
+        return f"proven: among {SPACE} within dataflow and constraints, none {BETTER[objective]}"
+    least = f"no energy is below {row.lower_bound_pj:,.1f} pJ"
+    return f"not proven that among {SPACE} within dataflow and constraints none {BETTER[objective]}; {least}"
+
+
+def front_parts(
+    model: LayerGraph, layer: str, accelerator: DescribedAccelerator, asked: Map[str, Any]
+) -> "Sequence[RenderableType]":
+    """A table of every mapping of a layer that no other one beats in both energy and latency."""
+    from rich.text import Text
+
+    graph = read_model(model, batch=asked["batch"], bits=asked["bits"])
+    work = named_layer(graph, layer)
+    options = {name: asked[name] for name in ("dataflow", "constraints", "time_budget_s")}
+    facts = accelerator.accelerator
+    found = find_front(work, facts, accelerator.table, **options)
+    rows = [estimate_layer(work, accelerator, each)[0] for each in found]
+    head = f"{clean(layer)} on {clean(facts.name)}: {len(rows)} mappings that none beats in both energy and latency"
+    lines = [f"{'energy pJ':>20}  {'cycles':>14}  busy %  bound by"]
+    for row in rows:
+        proof = "" if row.optimal else "  not proven"
+        busy = percent(row.utilisation) or "0"
+        lines.append(f"{row.energy_pj:>20,.1f}  {row.latency_cycles:>14,}  {busy:>6}  {clean(row.bound_by)}{proof}")
+    return [Text(head, style="bold"), *map(Text, lines)]
 
 
 def _count_lines(row: LayerEstimate) -> list[str]:
@@ -79,7 +114,7 @@ def _comparison(row: LayerEstimate, best: LayerEstimate) -> list[str]:
         f"lower bound of {SPACE}: {best.lower_bound_pj:,.1f} pJ; this mapping: {_away(row, best.lower_bound_pj)}"
     )
     if row.energy_pj < best.lower_bound_pj:
-        lines.append("it is below that bound, so it is not of the space that was searched (or not of the dataflow)")
+        lines.append("it is below that bound, so it is not of the space, dataflow and constraints that were searched")
     return lines
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from energysim.costs.result import IDLE, Estimate, LayerEstimate, Totals
 from energysim.report.show import PLAIN_WIDTH
-from energysim.report.text import SPACE, bar, clean, in_one_unit, joules, percent, si
+from energysim.report.text import BETTER, SPACE, bar, clean, in_one_unit, joules, percent, si
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -184,8 +184,14 @@ def heading(result: Estimate) -> str:
     bits = f", bits {clean(str(options['bits']))}" if options.get("bits") else ""
     return (
         f"{clean(result.model)} on {clean(result.accelerator)}: batch {result.batch}{bits}, "
-        f"dataflow {clean(str(options.get('dataflow', 'unconstrained')))}"
+        f"dataflow {_restricted(result)}"
     )
+
+
+def _restricted(result: Estimate) -> str:
+    """The dataflow, and that there were constraints."""
+    more = ", with constraints" if result.options.get("constraints") else ""
+    return clean(str(result.options.get("dataflow", "unconstrained"))) + more
 
 
 def sentences(result: Estimate, command: Command | None = None) -> list[str]:
@@ -211,10 +217,10 @@ def sentences(result: Estimate, command: Command | None = None) -> list[str]:
         f"why: energysim explain {clean(model)} {clean(quote(heaviest.name))} {clean(rest)}"
     )
     proven = sum(row.optimal for row in rows)
-    dataflow = clean(str(result.options.get("dataflow", "unconstrained")))
-    what = "every layer's mapping is" if proven == len(rows) else f"{proven} of {len(rows)} mappings are"
-    sure = f"{what} proven to cost the least among {SPACE} ({dataflow})"
-    if proven < len(rows):
+    what = "every layer" if proven == len(rows) else f"{proven} of {len(rows)} layers"
+    objective = str(result.options["objective"])
+    sure = f"for {what} it is proven that among {SPACE} ({_restricted(result)}) none {BETTER[objective]}"
+    if proven < len(rows) and objective == "energy":
         over = totals.energy_pj / totals.lower_bound_pj - 1 if totals.lower_bound_pj else 0.0
         sure += f"; the sum is at most {over:.2%} above the least, {joules(totals.lower_bound_pj)} or more"
     found.append(sure)

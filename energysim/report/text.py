@@ -10,6 +10,10 @@ SPACE = "even mappings by divisors"
 """What the search covers, in words (docs/decisions/map-space.md): a proof holds for these and no others."""
 
 
+BETTER = {"energy": "costs less", "latency": "is faster", "edp": "has a smaller energy-delay product"}
+"""What a better mapping would do, by objective."""
+
+
 def clean(text: str) -> str:
     """The text with control, bidirectional and other unseen characters shown as escapes, on one line."""
     return "".join(char if _seen(char) else _escape(char) for char in text)

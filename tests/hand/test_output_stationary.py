@@ -1,6 +1,7 @@
 """Output stationary by hand: a 2x2 matrix times a 2x2 matrix (M = C = P = 2), one word of each tensor on chip."""
 
-from energysim.mapping.dataflows import DATAFLOWS, violations
+from energysim.mapping.constraints import violations
+from energysim.mapping.dataflows import DATAFLOWS
 from energysim.mapping.search import find_mapping
 from energysim.workload.layer import convolution
 from tests.hand.tiny import OUTPUTS, machine, moved

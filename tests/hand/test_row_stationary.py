@@ -1,6 +1,7 @@
 """Row stationary by hand: a 2x2 kernel over a 3x3 input (P = Q = R = S = 2) on 2x2 elements."""
 
-from energysim.mapping.dataflows import DATAFLOWS, violations
+from energysim.mapping.constraints import violations
+from energysim.mapping.dataflows import DATAFLOWS
 from energysim.mapping.search import find_mapping
 from energysim.workload.layer import convolution
 from tests.hand.tiny import OUTPUTS, machine, moved

@@ -7,8 +7,9 @@ import pytest
 
 from energysim.errors import NothingFitsError, UnknownNameError
 from energysim.hardware.accelerator import Accelerator, Array, Axis, Compute, Memory
+from energysim.mapping.constraints import violations
 from energysim.mapping.counts import count
-from energysim.mapping.dataflows import DATAFLOWS, dataflow, violations
+from energysim.mapping.dataflows import DATAFLOWS, dataflow
 from energysim.mapping.nest import Loop, Mapping, even, problems
 from energysim.mapping.search import find_mapping
 from energysim.workload.layer import Layer, convolution

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -366,6 +367,30 @@ def test_processes_do_not_change_the_answer(monkeypatch: pytest.MonkeyPatch) -> 
     assert spread == [replace(find_mapping(layer, *nouns), seconds=0.0) for layer in layers]
     assert estimate(graph, accelerator, jobs=3, cache=cache()).to_json() == alone
     assert cache().size()[0] == 16
+
+
+STARTER = """
+import signal
+from multiprocessing import get_context
+from energysim.mapping.search_many import _interrupt_later
+if __name__ == "__main__":
+    with _interrupt_later():
+        process = get_context("spawn").Process(target=int)
+        process.start()
+        print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, set()))
+    process.join()
+    print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, set()))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs signal masks")
+def test_no_process_of_a_search_sees_ctrl_c(tmp_path: Path) -> None:
+    """A process has the mask of the moment when it starts: with the first one too, Ctrl-C still waits after that."""
+    file = tmp_path / "starter.py"
+    file.write_text(STARTER)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, file], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
 
 
 def test_an_error_is_the_same_in_processes() -> None:

@@ -5,86 +5,76 @@ tensor's from outer to inner memory, with one loop a dim between two marks; dire
 mappings are among them, and the best of these is what has to be beaten.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
 from math import inf
-from time import perf_counter
+from typing import TYPE_CHECKING
 
 from energysim.costs.latency import latency
-from energysim.hardware.accelerator import Accelerator, EnergyTable
+from energysim.errors import InputError
+from energysim.mapping.constraints import Restriction
 from energysim.mapping.counts import count
-from energysim.mapping.dataflows import Constraints
-from energysim.mapping.search import OUT_OF_TIME, SearchResult, bypasses, energy_pj, is_optimal
-from energysim.mapping.search_problem import Problem
-from energysim.mapping.search_space import Lattice
-from energysim.mapping.search_tables import Tables
 from energysim.mapping.search_uneven_tables import UnevenTables
 from energysim.mapping.search_uneven_tree import UnevenTree
-from energysim.workload.layer import DIMS, Layer
+from energysim.workload.layer import Layer
 
-NODES = 20_000
-"""Marks and rows that one search prices exactly before it gives up on the proof; with a time budget, time decides."""
+if TYPE_CHECKING:
+    from energysim.mapping.search import SearchResult, _Search
 
 
-def best_uneven(
-    layer: Layer,
-    accelerator: Accelerator,
-    table: EnergyTable,
-    constraints: Constraints,
-    even: SearchResult | None,
-    *,
-    until: float = inf,
-    nodes: int = NODES,
-) -> SearchResult | None:
-    """The least energy among uneven mappings; `even`, the best even one (None: nothing fits), where none takes less.
+def check_uneven(objective: str, constraints: Sequence[Restriction]) -> None:
+    """Raise InputError for what is only searched among even mappings: other objectives than energy, constraints."""
+    if objective != "energy":
+        raise InputError(f"uneven mappings are searched for the least energy, not for {objective}")
+    if constraints:
+        raise InputError("uneven mappings are searched without constraints: leave out one of the two")
 
-    `until` is a `perf_counter` time in seconds. None when nothing fits at all.
+
+def find_uneven(search: "_Search") -> "SearchResult":
+    """The least energy among uneven mappings: never more than the best even one that the search finds.
+
+    A time budget takes the place of the limit on nodes. Raises NothingFitsError when no mapping is legal.
     """
-    began = perf_counter()
-    lattice = Lattice(layer, tuple(layer.dims[d] for d in DIMS))
+    from energysim.mapping.search import OUT_OF_TIME, _Found, energy_pj
+
+    even = search.least(inf)
     limit = even.energy_pj if even else inf
     trees = []
-    for bypass in bypasses(layer, accelerator):
-        problem = Problem(layer, accelerator, table, constraints, bypass, lattice)
-        if problem.fits[0][-1]:
-            tables = UnevenTables(Tables(problem))
-            tree = UnevenTree(tables.filled)
-            trees.append((tree.bounds(limit), tree, tables))
-    best, open_pj, cut_short = None, inf, False
-    candidates = visited = 0
-    for root, tree, tables in sorted(trees, key=lambda each: each[0]):
+    for tables in search.tables:
+        uneven = UnevenTables(tables)
+        tree = UnevenTree(uneven.filled)
+        trees.append((tree.bounds(limit), tree, uneven))
+    best, open_pj = None, inf
+    left = search.limits.nodes if search.until == inf else 1 << 60
+    for root, tree, uneven in sorted(trees, key=lambda each: each[0]):
         tree.limit(limit)
         if root < tree.limit_pj:
-            tree.find(max(nodes - visited, 0), until)
-            cut_short |= tree.stopped == OUT_OF_TIME
+            tree.find(max(left, 0), search.until)
+        search.cut_short |= tree.stopped == OUT_OF_TIME
         open_pj = min(open_pj, tree.open_pj)
-        candidates, visited = candidates + tree.candidates, visited + tree.nodes
+        search.candidates, search.nodes = search.candidates + tree.candidates, search.nodes + tree.nodes
+        left -= tree.nodes
         if tree.best_pj < limit:
-            limit, best = tree.best_pj, (tree, tables)
-    if best is not None:
-        tree, tables = best
-        mapping = tables.mapping(tree.best_tile, tree.best_space, tree.best_order, tree.best_where)
-        counts = count(layer, accelerator, mapping)
-        energy = energy_pj(layer, accelerator, table, mapping, counts)
-        cycles = latency(layer, accelerator, mapping, counts).cycles
-        found = SearchResult(mapping, counts, energy, 0.0, False, 0, 0, 0.0, False, cycles)
-    elif even is not None:
-        found = even
-    else:
-        return None
-    bound = min(found.energy_pj, open_pj)
-    if even and any(len([d for d in r.dims if layer.dims[d] > 1]) > 1 for t in layer.tensors for r in t.ranks):
+            limit, best = tree.best_pj, (tree, uneven)
+    if even and slides(search.layer):
         # with sliding windows not every even mapping has its like among those looked at
-        bound = min(bound, even.lower_bound_pj)
-    proven = is_optimal(found.energy_pj, bound)
-    return replace(
-        found,
-        lower_bound_pj=bound,
-        optimal=proven,
-        candidates=candidates + (even.candidates if even else 0),
-        nodes=visited + (even.nodes if even else 0),
-        seconds=perf_counter() - began + (even.seconds if even else 0.0),
-        cut_short=cut_short and not proven,
-    )
+        open_pj = min(open_pj, even.open_pj)
+    found = even
+    if best is not None:
+        tree, uneven = best
+        mapping = uneven.mapping(tree.best_tile, tree.best_space, tree.best_order, tree.best_where)
+        counts = count(search.layer, search.accelerator, mapping)
+        energy = energy_pj(search.layer, search.accelerator, search.table, mapping, counts)
+        cycles = latency(search.layer, search.accelerator, mapping, counts).cycles
+        found = _Found(energy, inf, mapping, cycles)
+    found = search.first(found)
+    bound = min(found.energy_pj, open_pj)
+    found = _Found(found.energy_pj, bound, found.mapping, found.cycles)
+    return search.result(found, bound, found.proven)
 
 
-__all__ = ["NODES", "best_uneven"]
+def slides(layer: Layer) -> bool:
+    """Whether a tensor of a layer is touched through a sliding window: an index that two dims move."""
+    return any(sum(layer.dims[d] > 1 for d in rank.dims) > 1 for t in layer.tensors for rank in t.ranks)
+
+
+__all__ = ["check_uneven", "find_uneven", "slides"]

@@ -335,32 +335,32 @@ class UnevenRows(Tree):
         return 1
 
     def least_case(self, s: int, chosen: int) -> float:
-        """Least pJ of some marks at one place, by the dim of the innermost loop outside (bounds: `part_`, `now_`)."""
-        first = self.segment_mark[s]
+        """Least pJ of some marks at one place, whatever the innermost loop outside is over (bounds: `now_whole`)."""
+        if chosen == 0:
+            return 0.0
         least, outermost = INFINITE, 1
         for d in range(self.dims):
             if self.now_whole[d] + 1 < self.count[d]:
                 outermost = 0
-                cost = 0.0
-                for k in range(first, self.segment_mark[s + 1]):
-                    if chosen >> (k - first) & 1:
-                        t = self.mark_tensor[k]
-                        if self.touches[t, d] == PLAIN:
-                            cost += self.part_full[t]
-                        elif self.touches[t, d] == SLIDES:
-                            cost += self.part_slide[t, d]
-                        else:
-                            cost += self.part_stay[t]
+                cost = self.case_of(s, chosen, d)
                 if cost < least:
                     least = cost
-        if not chosen:
-            return 0.0
-        if outermost:
-            least = 0.0
-            for k in range(first, self.segment_mark[s + 1]):
-                if chosen >> (k - first) & 1:
-                    least += self.part_full[self.mark_tensor[k]]
-        return least
+        return self.case_of(s, chosen, -1) if outermost else least
+
+    def case_of(self, s: int, chosen: int, d: int) -> float:
+        """Least pJ of some marks at one place when the innermost loop outside is over a dim (-1: there is none)."""
+        first = self.segment_mark[s]
+        cost = 0.0
+        for k in range(first, self.segment_mark[s + 1]):
+            if chosen >> (k - first) & 1:
+                t = self.mark_tensor[k]
+                if d < 0 or self.touches[t, d] == PLAIN:
+                    cost += self.part_full[t]
+                elif self.touches[t, d] == SLIDES:
+                    cost += self.part_slide[t, d]
+                else:
+                    cost += self.part_stay[t]
+        return cost
 
     def load_firsts(self, s: int) -> None:
         """Loads the outermost mark of every tensor of a segment at its first level."""

@@ -109,7 +109,7 @@ class UnevenTables:
             "fan": fan,
             "shares": shares,
             "passes": passes,
-            "dummy": np.zeros(levels, dtype=np.uint8),
+            "untiled": np.zeros((levels, len(self.problem.lattice.dims)), dtype=np.uint8),
             "parent": np.full(shape, -1, dtype=np.int64),
             "charge": np.array(charge, dtype=np.int64),
             "final_cycles": np.zeros((tensors, 2, levels + 1)),

@@ -4,6 +4,7 @@ from energysim.mapping.search_uneven_rows cimport UnevenRows
 from energysim.mapping.search_windows cimport integer
 
 cdef double INFINITE
+cdef integer WATCHED
 
 cdef class UnevenTree(UnevenRows):
     cdef object price
@@ -37,8 +38,10 @@ cdef class UnevenTree(UnevenRows):
     cdef void expand_inside(self, integer s, double cost)
     @cython.locals(dims=integer, d=integer, flat=integer, i=integer, top=integer)
     cdef void collect_inside(self, integer s, integer level, double cost)
-    @cython.locals(n=integer, row=integer, key=double)
-    cdef void collect_row(self, integer level, integer whole, double cost)
+    @cython.locals(n=integer, row=integer, key=double, nearer=double)
+    cdef void collect_row(self, integer s, integer level, integer whole, double cost)
+    @cython.locals(tile=integer, space=integer, whole=integer, chosen=integer, outer=integer, d=integer, i=integer, j=integer, total=double, first=integer, k=integer, t=integer, before=integer, run=double, least=double, possible=integer, cost=double)
+    cdef double near_inside(self, integer s, integer level, integer row)
     @cython.locals(tile=integer, chosen=integer, rest=integer, fixed=double, number=integer, which=integer, now=double, key=double)
     cdef void order_inside(self, integer s, integer level, integer row, double cost)
     @cython.locals(tile=integer, chosen=integer, first=integer, following=integer, k=integer)

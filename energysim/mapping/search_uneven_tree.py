@@ -14,6 +14,9 @@ from energysim.mapping.search_uneven_rows import UnevenRows
 
 INFINITE = float("inf")
 
+WATCHED = 256
+"""Nodes between two looks at the clock."""
+
 
 class UnevenTree(UnevenRows):
     """The search: `bounds`, then `find`."""
@@ -44,8 +47,11 @@ class UnevenTree(UnevenRows):
         if self.stopped == 0:
             if self.nodes >= self.most_nodes:
                 self.stopped = 1
-            elif self.until < INFINITE and self.nodes % 64 == 0 and perf_counter() >= self.until:
-                self.stopped = 2
+            elif self.nodes % WATCHED == 0:
+                # a turn of the interpreter lets Ctrl-C through
+                self.awake()
+                if self.until < INFINITE and perf_counter() >= self.until:
+                    self.stopped = 2
         return self.stopped
 
     # ---- placing -----------------------------------------------------------------------------------------------
@@ -257,6 +263,7 @@ class UnevenTree(UnevenRows):
         """All rows of a segment's first level."""
         level = self.segment_level[s]
         base = self.heap_top
+        self.look_outward(level)
         self.collect_inside(s, level, cost)
         middle = self.heap_top
         number = middle - base
@@ -293,14 +300,14 @@ class UnevenTree(UnevenRows):
         """Puts every row on the heap whose whole divides the tile outside and that can still win."""
         dims = self.dims
         if self.segment_closed[s - 1]:
-            self.collect_row(level, self.flat_tile[level - 1], cost)
+            self.collect_row(s, level, self.flat_tile[level - 1], cost)
             return
         for d in range(dims):
             self.digit[level, d] = 0
         flat = 0
         while True:
             if cost + self.least[level, flat] < self.limit_pj:
-                self.collect_row(level, flat, cost)
+                self.collect_row(s, level, flat, cost)
             d = dims - 1
             while d >= 0:
                 i = self.digit[level, d] + 1
@@ -317,13 +324,52 @@ class UnevenTree(UnevenRows):
             if d < 0:
                 break
 
-    def collect_row(self, level: int, whole: int, cost: float) -> None:
+    def collect_row(self, s: int, level: int, whole: int, cost: float) -> None:
         """The rows of one whole."""
         for n in range(self.starts[level, whole], self.starts[level, whole + 1]):
             row = self.chosen[n]
             key = cost + self.row_own[row]
             if key < self.limit_pj:
-                self.push(key, 0.0, row, 0)
+                if level < self.levels:
+                    nearer = cost + self.near_inside(s, level, row)
+                    if nearer > key:
+                        key = nearer
+                if key < self.limit_pj:
+                    self.push(key, 0.0, row, 0)
+
+    def near_inside(self, s: int, level: int, row: int) -> float:
+        """`row_own` once the tile and the loops outside are known: what stays, stays for their runs at most."""
+        tile, space, whole = self.row_tile[row], self.row_space[row], self.row_whole[row]
+        chosen, outer = self.begin_set[self.row_begin[row]], self.flat_tile[level - 1]
+        for d in range(self.dims):
+            i, j = self.digits[tile, d], self.digits[space, d]
+            self.now_tile[d], self.now_space[d], self.now_whole[d] = i, j, self.product[d, i, j]
+        total = self.fixed_inside(s, level, tile, space, whole)
+        total += self.left_pj[self.left_row[s, self.all_of(s) & ~chosen], tile]
+        first = self.segment_mark[s]
+        for k in range(first, self.segment_mark[s + 1]):
+            if chosen >> (k - first) & 1:
+                t, before = self.mark_tensor[k], self.mark_before[k]
+                self.load(k, level, 0 if before < 0 else self.where[before])
+                run = self.reuse[t, outer] / self.reuse[t, whole]
+                if self.volume[outer] / self.volume[whole] == run:
+                    run *= self.run_on[level, t]
+                self.bound_boundary(t, level, tile, space, whole, run)
+        if chosen == 0:
+            return total
+        least = INFINITE
+        for d in range(self.dims):
+            if whole == outer:
+                possible = 1 if d == self.innermost[level] else 0
+            else:
+                possible = 1 if self.ratio[d, self.tile[level - 1, d], self.now_whole[d]] > 1 else 0
+            if possible:
+                cost = self.case_of(s, chosen, d)
+                if cost < least:
+                    least = cost
+        if whole == outer and self.innermost[level] < 0:
+            least = self.case_of(s, chosen, -1)
+        return total + least
 
     def order_inside(self, s: int, level: int, row: int, cost: float) -> None:
         """Prices a row exactly with every order of the loops outside its array that can matter."""

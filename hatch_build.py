@@ -11,7 +11,9 @@ KERNELS = (
     "search_rows",
     "search_costs",
     "search_tree",
+    "search_uneven_bounds",
     "search_uneven_rows",
+    "search_uneven_places",
     "search_uneven_tree",
 )
 """Modules of energysim/mapping with a .pxd beside them."""

@@ -264,7 +264,10 @@ def explain_command(options: argparse.Namespace) -> None:
     asked = _asked(options)
     layer, row, entries = explain(model, options.layer, accelerator, **asked)
     facts, table = accelerator.accelerator, accelerator.table
-    show(explanation(layer, facts, table, row, entries, asked["constraints"], options.objective, options.uneven), sys.stdout)
+    show(
+        explanation(layer, facts, table, row, entries, asked["constraints"], options.objective, options.uneven),
+        sys.stdout,
+    )
 
 
 def map_command(options: argparse.Namespace) -> None:
@@ -296,7 +299,9 @@ def map_command(options: argparse.Namespace) -> None:
     row = own_estimate(layer, described, found, own) if own else best
     form = options.format or "nest"
     constraints = dataflow(options.dataflow, asked["constraints"])
-    parts = mapping_parts(layer, accelerator, row, best if own else None, constraints, options.objective, options.uneven)
+    parts = mapping_parts(
+        layer, accelerator, row, best if own else None, constraints, options.objective, options.uneven
+    )
     text = plain(parts) if form == "nest" else mapping_text(layer, accelerator, row, form)
     if options.output:
         files = {Path(options.output): text}

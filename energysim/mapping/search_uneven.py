@@ -45,10 +45,11 @@ def find_uneven(search: "_Search") -> "SearchResult":
         trees.append((tree.bounds(limit), tree, uneven))
     best, open_pj = None, inf
     left = search.limits.nodes if search.until == inf else 1 << 60
-    for root, tree, uneven in sorted(trees, key=lambda each: each[0]):
+    for i, (root, tree, uneven) in enumerate(sorted(trees, key=lambda each: each[0])):
         tree.limit(limit)
         if root < tree.limit_pj:
-            tree.find(max(left, 0), search.until)
+            # an equal part for each choice of bypasses: a hard one does not leave the others unseen
+            tree.find(max(left, 0) // (len(trees) - i), search.until)
         search.cut_short |= tree.stopped == OUT_OF_TIME
         open_pj = min(open_pj, tree.open_pj)
         search.candidates, search.nodes = search.candidates + tree.candidates, search.nodes + tree.nodes

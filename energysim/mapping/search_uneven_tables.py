@@ -1,4 +1,4 @@
-"""Tables for the search among uneven mappings: levels at which one mark each can stand, and the marks with their prices.
+"""Tables for the search among uneven mappings: levels at which one mark each can stand, and marks with their prices.
 
 The nest is cut by its arrays into segments. A segment's first level lies directly inside its array (segment 0: the
 outermost memory); one more level follows for each of its marks, so that every mark can stand at a depth of its own.
@@ -144,7 +144,7 @@ class UnevenTables:
                 following[before[k]] = k
             self._prices(table, k, b, level_of)
         segment = [s for s, marks in enumerate(self.marks) for _ in marks] + [len(self.marks) - 1] * len(tensors)
-        parts = {}
+        parts: dict[tuple[int, str], int] = {}
         part, bits, room = [], [], []
         for m, t in every:
             memory = self.problem.memories[m]
@@ -179,7 +179,7 @@ class UnevenTables:
                 table["mark_last_child"][k] = b.last[-1]
 
     def _segments(self) -> dict[str, Any]:
-        """Segments; sets of their marks (bits) that can be left to place, by number of members; and sets to begin with."""
+        """Segments; sets of their marks (bits) that can be left to place, by number of members; sets to begin with."""
         number = len(self.marks)
         left: list[tuple[int, int]] = []
         width = max(map(len, self.marks))

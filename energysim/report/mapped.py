@@ -65,7 +65,11 @@ def mapping_parts(
         lines.append(_proof(row, objective, SPACES[uneven]))
     else:
         broken = violations(constraints, layer, accelerator, row.mapping) if constraints else ()
-        lines += [*_count_lines(row), *(f"not met: {clean(why)}" for why in broken), *_comparison(row, best, SPACES[uneven])]
+        lines += [
+            *_count_lines(row),
+            *(f"not met: {clean(why)}" for why in broken),
+            *_comparison(row, best, SPACES[uneven]),
+        ]
     return [Text(head, style="bold"), *map(Text, lines)]
 
 

@@ -1,4 +1,4 @@
-"""Every uneven mapping of a tiny layer, by brute force: shares nothing with the search but the nouns and `count_many`."""
+"""Every uneven mapping of a tiny layer, by brute force: shares only the nouns and `count_many` with the search."""
 
 from collections import defaultdict
 from collections.abc import Iterator

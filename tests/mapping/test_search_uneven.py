@@ -9,17 +9,21 @@ import pytest
 from energysim.errors import InputError, NothingFitsError
 from energysim.hardware.accelerator import Accelerator, Compute, EnergyTable, Memory, Price
 from energysim.hardware.read import read_accelerator
-from energysim.mapping.constraints import violations
+from energysim.mapping.constraints import Untiled, violations
 from energysim.mapping.dataflows import dataflow
 from energysim.mapping.nest import Storage, problems
 from energysim.mapping.replay import replay
 from energysim.mapping.search import Limits, SearchResult, find_mapping
-from energysim.mapping.search_space import divisors, primes
+from energysim.mapping.search_problem import Problem
+from energysim.mapping.search_space import Lattice, divisors, primes
+from energysim.mapping.search_tables import Tables
 from energysim.mapping.search_uneven import slides
+from energysim.mapping.search_uneven_tables import UnevenTables
 from energysim.workload.layer import Layer, convolution
 from tests.mapping.brute import bypass_choices, least_energy
 from tests.mapping.brute_uneven import interleaved, least_uneven
 from tests.mapping.cases import EVERY, random_accelerator, random_layer, random_prices
+from tests.mapping.plain import plain_modules
 from tests.mapping.test_search import two_levels
 
 ROUNDING = 1e-9
@@ -47,7 +51,7 @@ def case(seed: int, memories: int, most: int) -> tuple[Layer, Accelerator, Energ
 
 
 def compare(layer: Layer, accelerator: Accelerator, table: EnergyTable) -> bool | None:
-    """Whether uneven mappings take less than even ones, where the search agrees with brute force; None: nothing fits."""
+    """Whether uneven mappings take less than even ones, once search and brute force agree; None: nothing fits."""
     choices = bypass_choices(layer, accelerator)
     even, _ = least_energy(layer, accelerator, table, choices)
     best = min(even, least_uneven(layer, accelerator, table, choices)[0])
@@ -90,7 +94,14 @@ def closed_form(n: int, m: int, c: int, words: int) -> int:
 
 @pytest.mark.parametrize(
     ("n", "m", "c", "words"),
-    [(196, 128, 64, 512), (196, 128, 64, 8192), (49, 512, 256, 1000), (1, 1000, 512, 300), (60, 60, 48, 33), (97, 64, 90, 7)],
+    [
+        (196, 128, 64, 512),
+        (196, 128, 64, 8192),
+        (49, 512, 256, 1000),
+        (1, 1000, 512, 300),
+        (60, 60, 48, 33),
+        (97, 64, 90, 7),
+    ],
 )
 def test_two_levels_without_windows_are_a_closed_form(n: int, m: int, c: int, words: int) -> None:
     layer, (accelerator, table) = matmul(n, m, c), two_levels(words)
@@ -144,7 +155,11 @@ def least_in_three_levels(sizes: tuple[int, int, int], words: tuple[int, int], p
 )
 def test_three_levels_without_windows(sizes: tuple[int, int, int], words: tuple[int, int]) -> None:
     n, m, c = sizes
-    every = [Memory("dram", None, EVERY, 16), Memory("a", words[0] * 16, EVERY, 16), Memory("b", words[1] * 16, EVERY, 16)]
+    every = [
+        Memory("dram", None, EVERY, 16),
+        Memory("a", words[0] * 16, EVERY, 16),
+        Memory("b", words[1] * 16, EVERY, 16),
+    ]
     prices = {("mac", "mac", "compute"): Price(1.0, "test", "table")}
     for memory, pj in (("dram", 100.0), ("a", 10.0), ("b", 2.0)):
         for action in ("read", "write"):
@@ -157,21 +172,155 @@ def test_three_levels_without_windows(sizes: tuple[int, int, int], words: tuple[
     assert result.optimal
 
 
+def brute_seeds(window: bool, memories: int, most: int, start: int, number: int) -> list[int]:
+    """Seeds of the first cases with or without sliding windows that brute force can do."""
+    found, seed = [], start
+    while len(found) < number:
+        each = case(seed, memories, most)
+        if each is not None and slides(each[0]) == window:
+            found.append(seed)
+        seed += 1
+    return found
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_nothing_uneven_is_better_without_windows(part: int) -> None:
+    better = []
+    for memories, most, number in ((2, 3, 64), (3, 3, 40)):
+        for seed in brute_seeds(False, memories, most, 0, number)[part::4]:
+            each = case(seed, memories, most)
+            assert each is not None
+            better.append(compare(*each))
+    assert len(better) == 26
+    assert better.count(None) < 5
+
+
+def test_uneven_is_better_where_a_word_more_of_room_counts() -> None:
+    # by the closed form, whose even like asks A B + A + B words of the buffer instead of A B + B + 1
+    better = 0
+    for n, m, c, words in ((60, 60, 48, 33), (97, 64, 90, 7), (12, 12, 12, 7), (30, 18, 20, 17)):
+        layer, nouns = matmul(n, m, c), two_levels(words)
+        even, uneven = find_mapping(layer, *nouns), find_mapping(layer, *nouns, uneven=True)
+        assert uneven.energy_pj <= even.energy_pj
+        better += uneven.energy_pj < even.energy_pj
+    assert better > 1
+
+
+@pytest.mark.parametrize("part", range(2))
+def test_nothing_uneven_is_better_with_windows(part: int) -> None:
+    found = 0
+    for memories, most, number in ((2, 3, 30), (3, 3, 10)):
+        for seed in brute_seeds(True, memories, most, 1000, number)[part::2]:
+            each = case(seed, memories, most)
+            assert each is not None
+            found += compare(*each) is not None
+    assert found > 15
+
+
+def checked(layer: Layer, accelerator: Accelerator, table: EnergyTable, limits: Limits | None = None) -> SearchResult:
+    """An uneven search whose mapping is legal and whose energy is not above the even one."""
+    even = find_mapping(layer, accelerator, table)
+    result = find_mapping(layer, accelerator, table, uneven=True, limits=limits)
+    assert problems(layer, accelerator, result.mapping) == ()
+    assert result.lower_bound_pj <= result.energy_pj <= even.energy_pj * (1 + ROUNDING)
+    assert result.optimal == (result.lower_bound_pj >= result.energy_pj * (1 - ROUNDING))
+    return result
+
+
 @pytest.mark.parametrize(
     ("dims", "words", "energy"),
     [
-        # M, C, P = Q, R = S; 1x1 kernels by the closed form, the others what the proof ended with
-        ((128, 64, 14, 1), 8192, None),
-        ((16, 8, 8, 3), 8192, None),
+        # M, C, P = Q, R = S over one shared buffer; the even optima are in test_search
+        ((16, 8, 8, 3), 512, 2_872_000),
+        ((16, 8, 8, 3), 8192, 2_450_112),
+        ((128, 64, 14, 1), 512, 77_643_776),
+        ((128, 64, 14, 1), 8192, 51_117_568),
+        ((64, 64, 14, 3), 512, 247_691_264),
     ],
 )
-def test_uneven_is_proven_and_never_more_than_even(
-    dims: tuple[int, int, int, int], words: int, energy: int | None
-) -> None:
+def test_known_optima(dims: tuple[int, int, int, int], words: int, energy: int) -> None:
     m, c, p, r = dims
-    layer = convolution("conv", m=m, c=c, p=p, q=p, r=r, s=r)
-    even = find_mapping(layer, *two_levels(words))
-    result = find_mapping(layer, *two_levels(words), uneven=True)
+    result = checked(convolution("conv", m=m, c=c, p=p, q=p, r=r, s=r), *two_levels(words))
+    assert result.energy_pj == energy
     assert result.optimal
-    assert result.energy_pj <= even.energy_pj
-    assert energy is None or result.energy_pj == energy
+
+
+def test_stride_two_layer_of_resnet_gains_on_eyeriss() -> None:
+    # layer3.0.conv1 of ResNet-18: outputs whole in the buffer outside of everything, inputs in parts inside
+    layer = convolution("conv", m=256, c=128, p=14, q=14, r=3, s=3, stride=(2, 2))
+    described = read_accelerator("eyeriss")
+    result = checked(layer, described.accelerator, described.table)
+    assert result.nodes > 0
+
+
+def test_what_it_finds_is_replayed() -> None:
+    replayed = uneven = 0
+    for seed in range(2000, 2040):
+        each = case(seed, 2, 5)
+        if each is None:
+            continue
+        layer, accelerator, table = each
+        try:
+            result = checked(layer, accelerator, table)
+        except NothingFitsError:
+            continue
+        assert replay(layer, accelerator, result.mapping).values == result.counts.values
+        replayed += 1
+        below = [i for i, x in enumerate(result.mapping.nest) if isinstance(x, Storage) and x.memory == "m1"]
+        uneven += bool(below) and below != list(range(below[0], below[0] + len(below)))
+    assert replayed > 10
+    assert uneven > 0
+
+
+def test_limits_and_budgets_leave_a_bound_that_holds() -> None:
+    layer = convolution("conv", m=64, c=64, p=28, q=28, r=3, s=3)
+    described = read_accelerator("eyeriss")
+    short = checked(layer, described.accelerator, described.table, Limits(2_000))
+    longer = checked(layer, described.accelerator, described.table, Limits(60_000))
+    assert not short.optimal
+    assert short.lower_bound_pj <= longer.energy_pj
+    assert longer.energy_pj <= short.energy_pj
+    nouns = described.accelerator, described.table
+    cut = find_mapping(layer, *nouns, uneven=True, time_budget_s=1e-6)
+    assert cut.cut_short
+    assert cut.lower_bound_pj <= longer.energy_pj
+
+
+def test_dataflows_restrict_uneven_mappings_too() -> None:
+    layer = convolution("conv", m=8, c=4, p=6, q=6, r=3, s=3)
+    described = read_accelerator("eyeriss")
+    nouns = described.accelerator, described.table
+    for name in ("row_stationary", "weight_stationary", "output_stationary", "input_stationary"):
+        even = find_mapping(layer, *nouns, dataflow=name)
+        result = find_mapping(layer, *nouns, dataflow=name, uneven=True)
+        assert violations(dataflow(name), layer, described.accelerator, result.mapping) == ()
+        assert result.energy_pj <= even.energy_pj * (1 + ROUNDING)
+
+
+def test_what_is_not_searched_is_refused() -> None:
+    layer, nouns = matmul(2, 2, 2), two_levels(8)
+    with pytest.raises(InputError, match="uneven mappings are searched for the least energy, not for latency"):
+        find_mapping(layer, *nouns, uneven=True, objective="latency")
+    with pytest.raises(InputError, match="uneven mappings are searched without constraints"):
+        find_mapping(layer, *nouns, uneven=True, constraints=(Untiled("buffer", "M"),))
+
+
+def test_a_bound_too_high_is_noticed() -> None:
+    modules = plain_modules()
+    bounds = modules["search_uneven_bounds"].UnevenBounds
+    honest = bounds.rest
+    wrong = 0
+    for lie in (0.0, 0.3):
+        bounds.rest = lambda self, *a, lie=lie: honest(self, *a) * (1 + lie)
+        for words in (7, 17, 33):
+            layer, (accelerator, table) = matmul(12, 12, 20), two_levels(words)
+            limit = find_mapping(layer, accelerator, table).energy_pj * 1.01
+            problem = Problem(
+                layer, accelerator, table, dataflow("unconstrained"), (), Lattice(layer, tuple(layer.dims.values()))
+            )
+            tree = modules["search_uneven_tree"].UnevenTree(UnevenTables(Tables(problem)).filled)
+            tree.bounds(limit)
+            tree.find(1 << 40, float("inf"))
+            best = find_mapping(layer, accelerator, table, uneven=True).energy_pj
+            wrong += tree.best_pj != pytest.approx(best, rel=ROUNDING)
+        assert (wrong > 0) == (lie > 0)

@@ -11,7 +11,7 @@ cdef class UnevenPlaces(UnevenRows):
     cdef public object best_where
     cdef integer[::1] pending, last_mark, last_class
     cdef integer gathering
-    cdef public integer outer_total
+    cdef integer outer_total
     cdef double[::1] outer_key, outer_cost
     cdef integer[:, ::1] outer_mark, outer_tile, outer_class
     cdef integer late(self)

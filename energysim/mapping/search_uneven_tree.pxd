@@ -4,14 +4,14 @@ from energysim.mapping.search_uneven_places cimport UnevenPlaces
 from energysim.mapping.search_windows cimport integer
 
 cdef double INFINITE
-cdef integer EVERY, DIVES
+cdef integer EVERY
 
 cdef class UnevenTree(UnevenPlaces):
     @cython.locals(dropped=double, least=double, whole=integer)
     cpdef void find(self, integer most_nodes, double until)
     @cython.locals(n=integer, marks=integer, key=double, level=integer)
     cdef void gather_outer(self, double cost)
-    @cython.locals(which=integer[::1], width=integer, number=integer, i=integer, n=integer, k=integer, part=integer)
+    @cython.locals(which=integer[::1], i=integer, n=integer, k=integer, part=integer)
     cdef void go_on(self)
     @cython.locals(part=integer, level=integer, k=integer, tile=integer)
     cdef void place_outer(self, integer n)

@@ -16,20 +16,17 @@ INFINITE = float("inf")
 EVERY = 6
 """As in `search_uneven_rows`."""
 
-DIVES = 100
-"""Placements of segment 0 from which a narrow dive is made before the proof."""
-
 
 class UnevenTree(UnevenPlaces):
     """The search: `bounds`, then `find`."""
 
     def find(self, most_nodes: int, until: float) -> None:
-        """Dives of growing width, then the proof; `most_nodes` and the `perf_counter` time `until` end it early."""
+        """A dive along the least bounds, then the proof; `most_nodes` and the time `until` (`perf_counter`) end it."""
         self.most_nodes, self.until, self.any_will_do, self.sparing = most_nodes, until, 0, 0
         dropped = self.open_pj
         whole = self.all_of(0)
         least = min(dropped, self.root_pj + self.left_pj[self.left_row[0, whole], self.size - 1])
-        for width in (1, 4, 0):
+        for width in (1, 0):
             if self.stopped == 0:
                 self.narrow_rows()
                 self.width = width
@@ -62,25 +59,20 @@ class UnevenTree(UnevenPlaces):
         self.outer_total = n + 1
 
     def go_on(self) -> None:
-        """Inward from every segment 0 that was kept, best first: dives from the first ones, then the proof."""
-        order: Any = np.argsort(np.array(self.outer_key)[: self.outer_total], kind="stable")
+        """Inward from every segment 0 that was kept, those of the least bounds first."""
+        order: Any = np.argsort(np.array(self.outer_key)[: self.outer_total], kind="stable").astype(np.int64)
         which: Any = order
-        for width in (2, 0):
-            self.width = width
-            if width == 0:
-                self.narrow_rows()
-            number = self.outer_total if width == 0 else min(self.outer_total, DIVES)
-            for i in range(number):
-                n = which[i]
-                if self.outer_key[n] >= self.limit_pj:
-                    break
-                if self.late():
-                    self.leave_open(self.outer_key[n])
-                    break
-                self.place_outer(n)
-                self.expand_inside(1, self.outer_cost[n])
-                for k in range(self.segment_mark[1]):
-                    self.pending[k] = 1
+        for i in range(self.outer_total):
+            n = which[i]
+            if self.outer_key[n] >= self.limit_pj:
+                break
+            if self.late():
+                self.leave_open(self.outer_key[n])
+                break
+            self.place_outer(n)
+            self.expand_inside(1, self.outer_cost[n])
+            for k in range(self.segment_mark[1]):
+                self.pending[k] = 1
         for part in range(len(self.used_bits)):
             self.used_bits[part] = 0.0
 
@@ -222,6 +214,7 @@ class UnevenTree(UnevenPlaces):
         self.collect_inside(s, level, cost)
         middle = self.heap_top
         number = middle - base
+        self.nodes += number // 64
         self.make_heap(base, number)
         seen = 0
         while number > 0:
@@ -232,9 +225,13 @@ class UnevenTree(UnevenPlaces):
                 self.leave_open(key)
                 break
             row = self.heap_row[base]
-            number = self.pop(base, number)
-            if level < self.levels and self.width > 0 and cost + self.near_inside(s, level, row) >= self.limit_pj:
+            if level < self.levels and self.heap_class[base] == 0:
+                # a closer look, then back into its place among the others
+                self.heap_key[base] = max(key, cost + self.near_inside(s, level, row))
+                self.heap_class[base] = 1
+                self.sink(base, number, 0)
                 continue
+            number = self.pop(base, number)
             seen += 1
             self.order_inside(s, level, row, cost)
         number = self.heap_top - middle
@@ -287,10 +284,7 @@ class UnevenTree(UnevenPlaces):
             row = self.chosen[n]
             key = cost + self.row_own[row]
             if key < self.limit_pj:
-                if level < self.levels and self.width == 0:
-                    key = max(key, cost + self.near_inside(s, level, row))
-                if key < self.limit_pj:
-                    self.push(key, 0.0, row, 0)
+                self.push(key, 0.0, row, 0)
 
     def order_inside(self, s: int, level: int, row: int, cost: float) -> None:
         """Prices a row exactly with every order of the loops outside its array that can matter."""

@@ -8,8 +8,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 KERNELS = (
     "search_windows",
     "search_state",
+    "search_shares",
     "search_rows",
     "search_costs",
+    "search_classes",
     "search_tree",
     "search_uneven_bounds",
     "search_uneven_rows",

@@ -93,7 +93,7 @@ def test_interrupted_with_a_cache(jobs: str, cache_folder: Path) -> None:
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True
     )
     while process.poll() is None and not list(cache_folder.glob("*.json")):
-        time.sleep(0.01)
+        time.sleep(0.001)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")

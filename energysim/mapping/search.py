@@ -193,6 +193,8 @@ class _Search:
         mapping = tables.mapping(tree.best_tile, tree.best_space, tree.best_order)
         counts = count(self.layer, self.accelerator, mapping)
         cycles = latency(self.layer, self.accelerator, mapping, counts).cycles
+        if any(tables.unsure for tables in self.tables):
+            open_pj = 0.0
         energy = energy_pj(self.layer, self.accelerator, self.table, mapping, counts)
         return _Found(energy, min(energy, open_pj), mapping, cycles)
 

@@ -27,7 +27,7 @@ from energysim.hardware.accelerator import Accelerator, EnergyTable
 from energysim.mapping.constraints import Constraints, violations
 from energysim.mapping.counts import count
 from energysim.mapping.nest import Loop, Mapping, Storage
-from energysim.mapping.search import Limits, SearchResult, energy_pj
+from energysim.mapping.search import Limits, SearchResult, energy_pj, is_optimal
 from energysim.workload.graph import same_work
 from energysim.workload.layer import DIMS, Layer
 
@@ -105,9 +105,18 @@ class SearchCache:
         self._warned: set[str] = set()
 
     def read(
-        self, key: str, layer: Layer, accelerator: Accelerator, table: EnergyTable, constraints: Constraints
+        self,
+        key: str,
+        layer: Layer,
+        accelerator: Accelerator,
+        table: EnergyTable,
+        constraints: Constraints,
+        objective: str = "energy",
     ) -> SearchResult | None:
-        """The result stored under a key, with counts and energy worked out again; None when there is no sound one."""
+        """The result stored under a key, with counts and energy worked out again; None when there is no sound one.
+
+        A least energy counts as proven only where its bound says so.
+        """
         began = perf_counter()
         path = self.folder / f"{key}.json"
         try:
@@ -120,6 +129,7 @@ class SearchCache:
                 raise ValueError(broken[0])
             if not 0.0 <= bound <= energy:
                 raise ValueError("its bound lies above its energy")
+            optimal = optimal and (objective != "energy" or is_optimal(energy, bound))
         except UNSOUND as error:
             self._say("entry", f"cache: {path} is damaged or foreign, it is ignored and made anew: {_reason(error)}")
             return None

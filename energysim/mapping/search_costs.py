@@ -223,7 +223,7 @@ class Costs(Rows):
         for g in range(apart + 1, level + 1):
             if self.shares[t, g]:
                 # nothing is handed on where nothing is kept
-                passing = self.passes[t, g] if child < self.levels else 0
+                passing = 1 if self.passes[t, g] and child < self.levels else 0
                 self.windows.spread(u * self.value[a, self.tile[g, a]], self.value[a, self.space[g, a]], passing)
                 self.windows.spread(v * self.value[b, self.tile[g, b]], self.value[b, self.space[g, b]], passing)
 

@@ -56,7 +56,10 @@ def find_mappings(
     keys: list[str] = []
     if cache and objective in OBJECTIVES:
         keys = [search_key(layer, accelerator, table, asked, objective, Limits(), uneven) for layer in layers]
-        known = [cache.read(key, layer, accelerator, table, asked) for key, layer in zip(keys, layers, strict=True)]
+        known = [
+            cache.read(key, layer, accelerator, table, asked, objective)
+            for key, layer in zip(keys, layers, strict=True)
+        ]
     left = [layer for layer, result in zip(layers, known, strict=True) if result is None]
     processes = min(jobs, len(left) // LAYERS_PER_PROCESS)
     every = _spread(search, left, processes, until) if processes > 1 else _one_by_one(search, left, until)

@@ -1,32 +1,23 @@
 # C types for search_rows.py; without a compiler the module runs as plain Python.
 cimport cython
-from energysim.mapping.search_state cimport State
+from energysim.mapping.search_shares cimport Shares
 from energysim.mapping.search_windows cimport Windows, integer
 
 cdef double INFINITE
 cdef integer PLAIN, SLIDES, FIELDS, MANY
 
-cdef class Rows(State):
+cdef class Rows(Shares):
     cdef double[::1] part_full, part_stay, fill_full, fill_stay
     cdef double[:, ::1] part_slide, fresh_shared, fresh_alone
     cdef integer[::1] done
-    cdef integer late_array
     @cython.locals(g=integer)
     cdef void prepare(self)
-    @cython.locals(w=integer, a=integer, b=integer, na=integer, nb=integer, ta=integer, sa=integer, tb=integer, sb=integer, wa=integer, wb=integer)
-    cdef void fill_windows(self)
-    @cython.locals(a=integer, u=integer, b=integer, v=integer, na=integer, nb=integer, p=integer, r=integer, m=integer, n=integer, place=integer, left_a=integer, left_b=integer, alone=integer)
-    cdef void fill_setting(self, integer w, integer ta, integer sa, integer tb, integer sb, integer loose)
-    @cython.locals(whole=double, least=double, end=double, slid=double, share=double, fresh=double, reach=integer, n=integer, b=integer, most=integer, k=integer, home=integer, low=integer, high=integer, j=integer, kept=integer)
-    cdef void fill_fresh(self, integer place, integer step, integer left, integer other, integer more, integer loose)
-    @cython.locals(share=double, most=integer, kept=integer, reach=integer, shift=integer, n=integer)
-    cdef double most_kept(self, integer step, double whole)
     cdef void rows(self, integer level)
     @cython.locals(key=double, i=integer, w=integer)
     cdef void gather(self, integer level) noexcept
-    @cython.locals(other=double, d=integer, step=integer, number=integer, block=integer, i=integer, j=integer, base=integer, k=integer, place=integer)
+    @cython.locals(other=double, d=integer, step=integer, number=integer, block=integer, i=integer, j=integer, n=integer, base=integer, k=integer, place=integer)
     cdef void lower(self, integer level) noexcept
-    @cython.locals(cost=double, other=double, t=integer, i=integer, d=integer, step=integer, number=integer, block=integer, j=integer, base=integer, k=integer, place=integer)
+    @cython.locals(cost=double, other=double, t=integer, i=integer, d=integer, step=integer, number=integer, block=integer, j=integer, n=integer, base=integer, k=integer, place=integer)
     cdef void reach_out(self, integer level) noexcept
     @cython.locals(key=double, before=integer, kept=integer, level=integer, other=integer, ahead=integer, first=integer, last=integer, i=integer)
     cdef integer narrow(self)

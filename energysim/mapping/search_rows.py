@@ -6,21 +6,19 @@ again at every step. So a row is bounded by cases, one for each dim that is left
 
 import numpy as np
 
-from energysim.mapping.search_state import State
+from energysim.mapping.search_shares import FIELDS as _FIELDS
+from energysim.mapping.search_shares import Shares
 
 INFINITE = float("inf")
+FIELDS = _FIELDS
 PLAIN, SLIDES = 1, 2
 """How a dim touches a tensor: as an index of its own, or in a sum with another dim; 0 is not at all."""
-
-FIELDS = 10
-"""Per setting of a window: positions shared, then for each of its dims the least share of fresh words at a step and the
-share kept at the ends of the innermost loop; the same of one instance alone."""
 
 MANY = 2_000_000
 """Rows that are kept in memory before only the best of each whole is."""
 
 
-class Rows(State):
+class Rows(Shares):
     """Fills the tables of rows, inward to outward, and narrows them once a mapping is in hand."""
 
     def prepare(self) -> None:
@@ -39,95 +37,6 @@ class Rows(State):
             if self.fan[g] > 1.0:
                 self.late_array = g
         self.fill_windows()
-
-    def fill_windows(self) -> None:
-        """Shared positions and kept shares of every window for every (tile, spatial factor) of its two dims."""
-        for w in range(len(self.ranks)):
-            a, b = self.ranks[w, 1], self.ranks[w, 3]
-            na, nb = self.count[a], self.count[b]
-            for ta in range(na):
-                for sa in range(na):
-                    wa = self.product[a, ta, sa]
-                    if wa < 0:
-                        continue
-                    for tb in range(nb):
-                        for sb in range(nb):
-                            wb = self.product[b, tb, sb]
-                            if wb < 0:
-                                continue
-                            self.fill_setting(w, ta, sa, tb, sb, 0)
-                            if self.late_array < self.levels:
-                                self.fill_setting(w, ta, sa, tb, sb, 1)
-
-    def fill_setting(self, w: int, ta: int, sa: int, tb: int, sb: int, loose: int) -> None:
-        """One setting: tile and spatial factor of both dims as divisor numbers.
-
-        `loose`: arrays further out may stretch the steps of the loops outside, so any multiple of them can occur.
-        """
-        windows = self.windows
-        a, u, b, v = self.ranks[w, 1], self.ranks[w, 2], self.ranks[w, 3], self.ranks[w, 4]
-        na, nb = self.count[a], self.count[b]
-        p, r, m, n = self.value[a, ta], self.value[b, tb], self.value[a, sa], self.value[b, sb]
-        place = self.window_start[w] + ((((loose * na + ta) * na + sa) * nb + tb) * nb + sb) * FIELDS
-        left_a = self.value[a, na - 1] // (p * m)
-        left_b = self.value[b, nb - 1] // (r * n)
-        for alone in range(2):
-            windows.begin(u, v, p, r)
-            if not alone:
-                windows.spread(u * p, m, self.ranks[w, 5])
-                windows.spread(v * r, n, self.ranks[w, 5])
-            self.window[place + 5 * alone] = windows.kept(0)
-            self.fill_fresh(place + 5 * alone + 1, u * p * m, left_a, v * r * n, left_b, loose)
-            self.fill_fresh(place + 5 * alone + 3, v * r * n, left_b, u * p * m, left_a, loose)
-
-    def fill_fresh(self, place: int, step: int, left: int, other: int, more: int, loose: int) -> None:
-        """The least share of fresh words while the innermost loop slides the tile by `step`, and the most at its ends.
-
-        The loop has some bound b that divides what is `left`. It returns at one step in b; only then can loops further
-        out move the tile by multiples of b steps, and those of the partner by multiples of `other`.
-        """
-        windows = self.windows
-        whole = windows.kept(0) * 1.0
-        least, end = INFINITE, INFINITE
-        slid = self.most_kept(step, whole) if loose else windows.kept(step) / whole
-        reach = windows.u * windows.p + windows.v * windows.r
-        for n in range(windows.loops):
-            if windows.passes[n]:
-                reach += windows.steps[n] * (windows.bounds[n] - 1)
-        for b in range(2, left + 1):
-            if left % b:
-                continue
-            most = 0
-            for k in range(1 - left // b, left // b):
-                home = (k * b - b + 1) * step
-                low = (-home - reach) // other
-                high = (-home + reach) // other + 1
-                low = max(low, 1 - more)
-                high = min(high, more - 1)
-                for j in range(low, high + 1):
-                    kept = windows.kept(home + j * other)
-                    most = max(most, kept)
-            share = most / whole
-            fresh = (1.0 - slid) + (slid - share) / b
-            least = min(least, fresh)
-            end = min(end, share)
-        self.window[place], self.window[place + 1] = least, end
-
-    def most_kept(self, step: int, whole: float) -> float:
-        """The largest share kept at any multiple of a step (tiles without gaps keep most at the step itself)."""
-        windows = self.windows
-        most = windows.kept(step)
-        if windows.reach() == 0:
-            reach = windows.u * windows.p + windows.v * windows.r
-            for n in range(windows.loops):
-                reach += windows.steps[n] * windows.bounds[n]
-            shift = 2 * step
-            while shift < reach:
-                kept = windows.kept(shift)
-                most = max(most, kept)
-                shift += step
-        share = 1.0 * most
-        return share / whole
 
     def rows(self, level: int) -> None:
         """All rows of a level; `outside` of the level, where it is known, and the limit leave most of them out."""
@@ -155,16 +64,17 @@ class Rows(State):
         self.lower(level - 1)
 
     def lower(self, level: int) -> None:
-        """`inside` of a level: the least over all tiles that divide, dim by dim, from large to small."""
+        """`inside` of a level: the least over all tiles that divide, by dim and prime, from small to large."""
         for d in range(self.dims):
             if self.untiled[level, d]:
                 continue
             step, number = self.stride[d], self.count[d]
             block = step * number
-            for i in range(number - 1, 0, -1):
+            for i in range(1, number):
                 for j in range(i):
-                    if self.ratio[d, i, j] > 0:
-                        for base in range(0, self.size, block):
+                    if self.by_prime[d, i, j]:
+                        for n in range(self.size // block):
+                            base = n * block
                             for k in range(step):
                                 other = self.inside[level, base + j * step + k]
                                 place = base + i * step + k
@@ -183,10 +93,11 @@ class Rows(State):
                 continue
             step, number = self.stride[d], self.count[d]
             block = step * number
-            for i in range(number):
+            for i in range(number - 1, -1, -1):
                 for j in range(i + 1, number):
-                    if self.ratio[d, j, i] > 0:
-                        for base in range(0, self.size, block):
+                    if self.by_prime[d, j, i]:
+                        for n in range(self.size // block):
+                            base = n * block
                             for k in range(step):
                                 other = self.outside[level + 1, base + j * step + k]
                                 place = base + i * step + k

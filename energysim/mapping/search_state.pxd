@@ -10,7 +10,7 @@ cdef class State:
     cdef double[:, ::1] least_last
     cdef integer[:, ::1] value
     cdef integer[:, :, ::1] product, ratio
-    cdef double[:, ::1] least_prime
+    cdef unsigned char[:, :, ::1] by_prime
     cdef integer[:, ::1] touches
     cdef double[:, ::1] plain, reuse
     cdef double[::1] volume

@@ -26,7 +26,7 @@ class State:
         self.dims, self.levels, self.tensors, self.size = t["dims"], t["levels"], t["tensors"], t["size"]
         self.count, self.stride, self.digits = t["count"], t["stride"], t["digits"]
         self.value, self.product, self.ratio = t["value"], t["product"], t["ratio"]
-        self.least_prime = t["least_prime"]
+        self.by_prime = t["by_prime"]
         self.touches, self.plain, self.reuse, self.volume = t["touches"], t["plain"], t["reuse"], t["volume"]
         self.fits, self.spreads, self.pairs = t["fits"], t["spreads"], t["pairs"]
         self.fan, self.shares, self.passes, self.untiled = t["fan"], t["shares"], t["passes"], t["untiled"]

@@ -75,6 +75,13 @@ class Tables:
                     found.append((t, a, u // g, b, v // g, int(passing)))
         return tuple(found)
 
+    @property
+    def unsure(self) -> bool:
+        """Whether an index moves with three dims or more: the search takes these for as many plain ones."""
+        dims = self.problem.lattice.dims
+        ranks = [rank for tensor in self.problem.layer.tensors for rank in tensor.ranks]
+        return any(sum(d in dims for d in rank.dims) > 2 for rank in ranks)
+
     @cached_property
     def filled(self) -> dict[str, Any]:
         """Everything that `State` asks for."""
@@ -86,7 +93,6 @@ class Tables:
         value = np.ones((number, wide), dtype=np.int64)
         product = np.full((number, wide, wide), -1, dtype=np.int64)
         ratio = np.zeros((number, wide, wide), dtype=np.int64)
-        least_prime = np.full((number, wide), np.inf)
         for d, values in enumerate(lattice.values):
             many = len(values)
             value[d, :many] = values
@@ -95,9 +101,6 @@ class Tables:
             product[d, :many, :many] = np.where(exists, place, -1)
             divides = values[:, None] % values[None, :] == 0
             ratio[d, :many, :many] = np.where(divides, values[:, None] // values[None, :], 0)
-            of = primes(int(values[-1]))
-            for i, x in enumerate(values.tolist()):
-                least_prime[d, i] = next((p for p in of if (int(values[-1]) // x) % p == 0), np.inf)
         touches = np.zeros((len(tensors), number), dtype=np.int64)
         for t, tensor in enumerate(tensors):
             for d, name in enumerate(dims):
@@ -122,7 +125,7 @@ class Tables:
             "value": value,
             "product": product,
             "ratio": ratio,
-            "least_prime": least_prime,
+            "by_prime": np.isin(ratio, list({p for x in lattice.values for p in primes(int(x[-1]))})).view(np.uint8),
             "touches": touches,
             "plain": np.stack([lattice.product(t.dims - s) for t, s in zip(tensors, slides, strict=True)]),
             "reuse": np.stack([lattice.product(every - tensor.dims) for tensor in tensors]),

@@ -1,16 +1,15 @@
 # C types for search_tree.py; without a compiler the module runs as plain Python.
 cimport cython
-from energysim.mapping.search_costs cimport Costs
+from energysim.mapping.search_classes cimport Classes
 from energysim.mapping.search_windows cimport integer
 
 cdef double INFINITE, EDGE
 cdef integer PLAIN, WATCHED
 
-cdef class Tree(Costs):
+cdef class Tree(Classes):
     cdef double[::1] heap_key, heap_cost
-    cdef integer[::1] heap_row, heap_class, class_start, class_end, prefix, ahead
-    cdef integer[:, ::1] classes, class_seen, class_length
-    cdef integer heap_top, class_total, most_nodes, width, any_will_do
+    cdef integer[::1] heap_row, heap_class, ahead
+    cdef integer heap_top, most_nodes, width, any_will_do
     cdef double[:, ::1] run_on
     cdef integer[::1] innermost
     cdef integer[:, ::1] digit
@@ -56,14 +55,3 @@ cdef class Tree(Costs):
     @cython.locals(i=integer)
     cdef void make_heap(self, integer base, integer number) noexcept
     cdef integer pop(self, integer base, integer number)
-    @cython.locals(inner=integer, d=integer, plain=integer, t=integer)
-    cdef void make_classes(self, integer mask)
-    cdef integer closes(self, integer t, integer d)
-    @cython.locals(open_tensors=integer, t=integer, ends=integer, k=integer, d=integer)
-    cdef void extend_order(self, integer mask, integer left, integer length)
-    @cython.locals(n=integer, t=integer, seen=integer, k=integer, slides=integer, kept=integer, i=integer, place=integer, d=integer, inside=integer)
-    cdef void add_class(self, integer mask, integer left, integer length)
-    @cython.locals(k=integer, t=integer)
-    cdef void copy_class(self, integer source, integer target) noexcept
-    @cython.locals(t=integer, mine=integer, theirs=integer, length=integer)
-    cdef integer as_good(self, integer one, integer other)

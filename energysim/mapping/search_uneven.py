@@ -39,7 +39,8 @@ def find_uneven(search: "_Search") -> "SearchResult":
     even = search.least(inf)
     limit = even.energy_pj if even else inf
     trees = []
-    for tables in search.tables:
+    # what an index of three moving dims costs is not known before it is counted
+    for tables in search.tables if not any(each.unsure for each in search.tables) else []:
         uneven = UnevenTables(tables)
         tree = UnevenTree(uneven.filled)
         trees.append((tree.bounds(limit), tree, uneven))

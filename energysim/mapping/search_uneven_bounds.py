@@ -228,9 +228,9 @@ class UnevenBounds(Tree):
         for d in range(self.dims):
             step, number = self.stride[d], self.count[d]
             block = step * number
-            for i in range(number - 1, 0, -1):
+            for i in range(1, number):
                 for j in range(i):
-                    if self.ratio[d, i, j] > 0:
+                    if self.by_prime[d, i, j]:
                         for base in range(0, self.size, block):
                             for n in range(step):
                                 other = table[row, base + j * step + n]
@@ -274,9 +274,9 @@ class UnevenBounds(Tree):
         for d in range(self.dims):
             step, number = self.stride[d], self.count[d]
             block = step * number
-            for i in range(number - 1):
+            for i in range(number - 1, -1, -1):
                 for j in range(i + 1, number):
-                    if self.ratio[d, j, i] > 0:
+                    if self.by_prime[d, j, i]:
                         for base in range(0, self.size, block):
                             for n in range(step):
                                 other = self.outer_pj[base + j * step + n]

@@ -11,7 +11,7 @@ from energysim.hardware.accelerator import Accelerator, EnergyTable, Memory
 from energysim.mapping.counts import count_many
 from energysim.mapping.nest import Loop, Mapping, Storage, problems
 from energysim.workload.layer import Layer
-from tests.mapping.brute import splits
+from tests.mapping.brute import latencies, splits
 
 Place = tuple[int, str | None]
 """Position in a skeleton (marks and places for loops), and the axis for spatial loops."""
@@ -112,7 +112,8 @@ def least_uneven(
         for mapping, bounds in nests(layer, accelerator, bypass):
             values, steps = count_many(layer, accelerator, mapping.nest, bounds)
             prices = unit_prices(layer, accelerator, table, mapping, values)
-            energy = sum(values[key] * prices[key] for key in values)
-            energy = energy + steps * (table.idle_power_w / accelerator.clock_hz * 1e12)
+            cycles = latencies(layer, accelerator, mapping, bounds, values, steps)
+            energy = cycles * (table.idle_power_w / accelerator.clock_hz * 1e12)
+            energy = energy + sum(values[key] * prices[key] for key in values)
             best, number = min(best, float(np.min(energy))), number + len(bounds)
     return best, number

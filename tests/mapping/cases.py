@@ -1,5 +1,6 @@
 """Random tiny layers, hierarchies and prices for the comparison of the search with brute force."""
 
+from dataclasses import replace
 from random import Random
 
 from energysim.hardware.accelerator import Accelerator, Array, Axis, Compute, EnergyTable, Memory, Price
@@ -83,3 +84,66 @@ def random_prices(random: Random, accelerator: Accelerator) -> EnergyTable:
     for array in accelerator.arrays:
         prices[array.name, "transfer", "*"] = Price(float(random.choice([0, 1, 2])), "test", "table", 16)
     return EnergyTable(prices, idle_power_w=random.choice([0.0, 0.0, 0.01]))
+
+
+def with_widths(random: Random, layer: Layer) -> Layer:
+    """The same layer with random bits for every tensor and partial sums."""
+    tensors = []
+    for tensor in layer.tensors:
+        partial = random.choice([0, 32]) if tensor.role == "output" else 0
+        tensors.append(replace(tensor, bits=random.choice([8, 16, 16]), partial_bits=partial))
+    return replace(layer, tensors=tuple(tensors))
+
+
+def with_bandwidths(random: Random, accelerator: Accelerator) -> Accelerator:
+    """The same hierarchy with ports that are unlimited, or narrow and shared or not."""
+    levels: list[Memory | Array] = []
+    for level in accelerator.levels:
+        if isinstance(level, Memory):
+            rates = [random.choice([None, None, 8.0, 16.0, 24.0, 64.0]) for _ in range(2)]
+            shared = random.random() < 0.5
+            ports = replace(level, read_bits_per_cycle=rates[0], write_bits_per_cycle=rates[1], shared_port=shared)
+            levels.append(ports)
+        else:
+            levels.append(level)
+    return replace(accelerator, levels=tuple(levels))
+
+
+def with_one_more_array(random: Random, accelerator: Accelerator) -> Accelerator:
+    """The same hierarchy with an array right after another one, or at the end where there is none."""
+    places = [i for i, level in enumerate(accelerator.levels) if isinstance(level, Array)]
+    place = random.choice(places) + 1 if places else len(accelerator.levels)
+    multicast = frozenset(r for r in ("weight", "input") if random.random() < 0.6)
+    forwarding = frozenset(r for r in ("weight", "input") if random.random() < 0.2)
+    array = Array("more", (Axis("z", random.choice([2, 3])),), multicast, forwarding, random.random() < 0.7)
+    return replace(accelerator, levels=(*accelerator.levels[:place], array, *accelerator.levels[place:]))
+
+
+def random_case(seed: int, points: int = 60) -> tuple[Layer, Accelerator, EnergyTable]:
+    """A tiny layer of any width on two or three memories with ports, perhaps arrays in a row, and prices by role."""
+    random = Random(seed)
+    memories = random.choice([2, 2, 2, 3])
+    layer = with_widths(random, random_layer(random, points if memories == 2 else points // 3))
+    accelerator = with_bandwidths(random, random_accelerator(random, memories))
+    table = random_prices(random, accelerator)
+    if random.random() < 0.4:
+        accelerator = with_one_more_array(random, accelerator)
+    prices = dict(table.prices)
+    prices["more", "transfer", "*"] = Price(float(random.choice([0, 1, 2])), "test", "table", 16)
+    for array in accelerator.arrays:
+        # dear spreading: then speed costs energy, and fronts have more than one point
+        if random.random() < 0.4:
+            prices[array.name, "transfer", "*"] = Price(float(random.choice([20, 100])), "test", "table", 16)
+    for memory in accelerator.memories:
+        if random.random() < 0.2:
+            key = (memory.name, random.choice(["read", "write"]), random.choice(sorted(EVERY)))
+            prices[key] = Price(float(random.randint(0, 30)), "test", "table", 16)
+    return layer, accelerator, replace(table, prices=prices, idle_power_w=random.choice([0.0, 0.0, 0.01, 0.3]))
+
+
+def random_product(seed: int) -> tuple[Layer, Accelerator, EnergyTable]:
+    """A matrix product on two memories, where the orders of loops matter most."""
+    random = Random(seed)
+    m, c, p = (random.choice([2, 3, 4]) for _ in range(3))
+    accelerator = random_accelerator(random, 2)
+    return convolution("product", m=m, c=c, p=p, q=1), accelerator, random_prices(random, accelerator)

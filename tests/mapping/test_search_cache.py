@@ -137,7 +137,7 @@ def test_any_change_misses(layer: Layer, accelerator: DescribedAccelerator, flow
 def test_limits_objective_and_code_are_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     constraints = dataflow("unconstrained")
     keys = {key_of(), search_key(*NOUNS, constraints, "latency", Limits())}
-    keys.add(search_key(*NOUNS, constraints, "energy", Limits(nests=1)))
+    keys.add(search_key(*NOUNS, constraints, "energy", Limits(nodes=1)))
     monkeypatch.setattr(search_cache, "code_version", lambda: "other code")
     keys.add(key_of())
     assert len(keys) == 4
@@ -201,7 +201,7 @@ BAD: dict[str, Callable[[str], str]] = {
     "too large": lambda text: text + " " * (1 << 18),
     "one digit changed": lambda text: text.replace('"candidates": ', '"candidates": 1', 1),
     "foreign key": edited(key="0" * 64),
-    "bound above energy": edited(lower_bound_pj=1e12),
+    "bound above energy": edited(lower_bound_pj=1e15),
     "bound below nothing": edited(lower_bound_pj=-1.0),
     "bound is no number": edited(lower_bound_pj=float("nan")),
     "bound is a text": edited(lower_bound_pj="1"),

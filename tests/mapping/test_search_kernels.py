@@ -1,0 +1,72 @@
+"""The compiled kernel and the same sources as plain Python go the same way, step by step, without a warning."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from energysim.mapping import search, search_tree
+from energysim.mapping.search import Limits, find_front, find_mapping
+from tests.mapping.brute import all_costs
+from tests.mapping.cases import random_case, random_product
+from tests.mapping.plain import plain_modules
+from tests.mapping.test_search_brute import Case, strided
+
+PLAIN = plain_modules()
+TREE: Any = PLAIN["search_tree"].Tree
+
+CASES = [*(random_case(seed, 60) for seed in range(2000, 2012)), *map(random_product, range(3))]
+CASES += [strided(seed, transposed=seed % 2 == 0) for seed in range(2000, 2006)]
+
+
+def results(case: Case) -> list[Any]:
+    """Every objective and the front, and a search cut short; without the seconds."""
+    found = [find_mapping(*case, objective=objective) for objective in search.OBJECTIVES]
+    found += [*find_front(*case), find_mapping(*case, limits=Limits(nodes=5))]
+    return [replace(result, seconds=0.0) for result in found]
+
+
+def test_plain_python_takes_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = nodes = 0
+    for case in CASES:
+        if not len(all_costs(*case)):
+            continue
+        compiled = results(case)
+        with monkeypatch.context() as patch:
+            patch.setattr(search, "Tree", TREE)
+            assert results(case) == compiled
+        compared += 1
+        nodes += compiled[0].nodes
+    assert compared > 15
+    assert nodes > 300
+
+
+def test_two_kernels_are_compared() -> None:
+    compiled = Path(search_tree.__file__).suffix
+    if compiled == ".py":
+        pytest.skip("the kernels are not compiled here")
+    assert search.Tree is search_tree.Tree
+    assert search.Tree is not TREE
+    assert Path(TREE.search.__code__.co_filename).suffix == ".py"
+
+
+def test_no_two_settings_of_a_window_share_a_number() -> None:
+    """The hash stands for the whole setting: among hundreds of thousands there is no collision."""
+    windows = PLAIN["search_windows"].Windows()
+    seen = set[int]()
+    number = 0
+    for u in (1, 2, 3):
+        for v in (0, 1, 2):
+            for p in range(1, 15):
+                for r in range(1, 8):
+                    windows.begin(u, v, p, r)
+                    begun = windows.code
+                    for bound in range(1, 12):
+                        windows.begin(u, v, p, r)
+                        assert windows.code == begun
+                        windows.spread(u * p, bound, 0)
+                        for shift in range(12):
+                            seen.add(windows.mixed(windows.code, shift))
+                            number += 1
+    assert len(seen) == number

@@ -247,8 +247,8 @@ def _said(options: argparse.Namespace) -> tuple[str, str]:
     usual = {"--batch": 1, "--bits": None, "--dataflow": "unconstrained", "--constraints": None}
     usual["--objective"] = "energy"
     rest = [f"{key} {shlex.quote(str(value))}" for key, value in given.items() if usual.get(key, key) != value]
-    rest += ["--uneven"] * options.uneven
-    rest += ["--keep-batchnorm"] * options.keep_batchnorm + ["--keep-activations"] * options.keep_activations
+    flags = {"--uneven": options.uneven, "--keep-batchnorm": options.keep_batchnorm}
+    rest += [flag for flag, on in (flags | {"--keep-activations": options.keep_activations}).items() if on]
     return shlex.quote(options.model), " ".join(rest)
 
 
@@ -264,10 +264,8 @@ def explain_command(options: argparse.Namespace) -> None:
     asked = _asked(options)
     layer, row, entries = explain(model, options.layer, accelerator, **asked)
     facts, table = accelerator.accelerator, accelerator.table
-    show(
-        explanation(layer, facts, table, row, entries, asked["constraints"], options.objective, options.uneven),
-        sys.stdout,
-    )
+    chosen = asked["constraints"], options.objective, options.uneven
+    show(explanation(layer, facts, table, row, entries, *chosen), sys.stdout)
 
 
 def map_command(options: argparse.Namespace) -> None:
@@ -299,9 +297,8 @@ def map_command(options: argparse.Namespace) -> None:
     row = own_estimate(layer, described, found, own) if own else best
     form = options.format or "nest"
     constraints = dataflow(options.dataflow, asked["constraints"])
-    parts = mapping_parts(
-        layer, accelerator, row, best if own else None, constraints, options.objective, options.uneven
-    )
+    chosen = constraints, options.objective, options.uneven
+    parts = mapping_parts(layer, accelerator, row, best if own else None, *chosen)
     text = plain(parts) if form == "nest" else mapping_text(layer, accelerator, row, form)
     if options.output:
         files = {Path(options.output): text}

@@ -7,6 +7,7 @@ mappings are among them, and the best of these is what has to be beaten.
 
 from collections.abc import Sequence
 from math import inf
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from energysim.costs.latency import latency
@@ -50,7 +51,9 @@ def find_uneven(search: "_Search") -> "SearchResult":
         tree.limit(limit)
         if root < tree.limit_pj:
             # an equal part for each choice of bypasses: a hard one does not leave the others unseen
-            tree.find(max(left, 0) // (len(trees) - i), search.until)
+            parts, now = len(trees) - i, perf_counter()
+            until = search.until if search.until == inf else now + max(search.until - now, 0.0) / parts
+            tree.find(max(left, 0) // parts, until)
         search.cut_short |= tree.stopped == OUT_OF_TIME
         open_pj = min(open_pj, tree.open_pj)
         search.candidates, search.nodes = search.candidates + tree.candidates, search.nodes + tree.nodes

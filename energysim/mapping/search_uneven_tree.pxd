@@ -7,7 +7,7 @@ cdef double INFINITE
 cdef integer EVERY
 
 cdef class UnevenTree(UnevenPlaces):
-    @cython.locals(dropped=double, least=double, whole=integer)
+    @cython.locals(dropped=double, least=double, whole=integer, part=integer, now=double)
     cpdef void find(self, integer most_nodes, double until)
     @cython.locals(n=integer, marks=integer, key=double, level=integer)
     cdef void gather_outer(self, double cost)

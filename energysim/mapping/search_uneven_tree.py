@@ -5,6 +5,7 @@ one depth come in the order of their numbers; a mark right inside a loop that do
 order's, at the same price.
 """
 
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -21,20 +22,31 @@ class UnevenTree(UnevenPlaces):
     """The search: `bounds`, then `find`."""
 
     def find(self, most_nodes: int, until: float) -> None:
-        """A dive along the least bounds, then the proof; `most_nodes` and the time `until` (`perf_counter`) end it."""
-        self.most_nodes, self.until, self.any_will_do, self.sparing = most_nodes, until, 0, 0
+        """Dives, the second one wider, then the proof, best placements outside the first array first.
+
+        `most_nodes` and the `perf_counter` time `until` end it early, an eighth of them a dive.
+        """
+        self.any_will_do = self.sparing = 0
         dropped = self.open_pj
         whole = self.all_of(0)
         least = min(dropped, self.root_pj + self.left_pj[self.left_row[0, whole], self.size - 1])
-        for width in (1, 0):
-            if self.stopped == 0:
-                self.narrow_rows()
-                self.width = width
-                self.open_pj = dropped
-                self.gathering = 1 if width == 0 and self.segments > 1 else 0
-                self.expand_marks(0, whole, self.root_pj)
-                if width > 0:
-                    self.open_pj = least
+        for part in range(3):
+            self.most_nodes, self.until = most_nodes, until
+            if part < 2:
+                self.most_nodes = self.nodes + max(most_nodes - self.nodes, 0) // 8
+                if until < INFINITE:
+                    now = perf_counter()
+                    self.until = now + max(until - now, 0.0) / 8
+            self.stopped = 0
+            self.width = 1 if part == 0 else 4 if part == 1 else 0
+            self.gathering = 1 if part == 2 and self.segments > 1 else 0
+            self.narrow_rows()
+            self.open_pj = dropped
+            self.expand_marks(0, whole, self.root_pj)
+            if part < 2:
+                self.open_pj = least
+                if self.nodes >= most_nodes or perf_counter() >= until:
+                    break
         if self.gathering:
             self.gathering = 0
             self.go_on()

@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test nightly lint bench peers models reports clean
+.PHONY: demo test nightly lint bench bench-clustering peers models reports lenet clean
 
 $(VENV)/base: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -72,12 +72,24 @@ peers: $(VENV)/kernels .peers/zigzag/ready .peers/accelforge/ready
 	$(BIN)/python -m bench.zigzag_counts
 	$(BIN)/python -m bench.peer
 
+.peers/clustering/ready:
+	$(PYTHON) -m venv .peers/clustering
+	.peers/clustering/bin/python -m pip install --quiet --disable-pip-version-check "$(TORCH)" coremltools faiss-cpu scikit-learn
+	@touch $@
+
+bench-clustering: $(VENV)/dev .peers/clustering/ready
+	$(BIN)/python -m bench.clustering
+
 models: $(VENV)/dev
 	$(BIN)/python models/export.py
 
 reports: $(VENV)/kernels $(VENV)/report
 	$(BIN)/python -m reports.eyeriss
 	$(BIN)/python -m reports.search_growth
+
+# Debian's package dataset-fashion-mnist has the images; under 20 minutes of CPU time.
+lenet: $(VENV)/dev
+	$(BIN)/python -m reports.compression_lenet
 
 clean:
 	rm -rf $(VENV) build dist

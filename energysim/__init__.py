@@ -9,6 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from energysim.clustering.prepare import finalize, prepare, regulariser_of
+    from energysim.clustering.recipe_read import read_recipe
+    from energysim.clustering.share import share
+    from energysim.compressed.file import read_compressed, write_compressed
+    from energysim.compressed.model import CompressedModel
+    from energysim.compressed.size import size_report
     from energysim.costs.result import Estimate, LayerEstimate
     from energysim.errors import EnergysimError
     from energysim.estimate import estimate
@@ -24,6 +30,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Accelerator": "energysim.hardware.accelerator",
+    "CompressedModel": "energysim.compressed.model",
     "DescribedAccelerator": "energysim.hardware.read",
     "EnergysimError": "energysim.errors",
     "Estimate": "energysim.costs.result",
@@ -32,14 +39,23 @@ _HOMES = {
     "LayerGraph": "energysim.workload.graph",
     "SearchCache": "energysim.mapping.search_cache",
     "estimate": "energysim.estimate",
+    "finalize": "energysim.clustering.prepare",
+    "prepare": "energysim.clustering.prepare",
     "read_accelerator": "energysim.hardware.read",
     "read_constraints": "energysim.mapping.constraints_yaml",
+    "read_compressed": "energysim.compressed.file",
     "read_model": "energysim.workload.read",
+    "read_recipe": "energysim.clustering.recipe_read",
+    "regulariser_of": "energysim.clustering.prepare",
+    "share": "energysim.clustering.share",
+    "size_report": "energysim.compressed.size",
+    "write_compressed": "energysim.compressed.file",
 }
 """Public name to the module it is imported from at its first use."""
 
 __all__ = [
     "Accelerator",
+    "CompressedModel",
     "DescribedAccelerator",
     "EnergysimError",
     "Estimate",
@@ -49,9 +65,17 @@ __all__ = [
     "SearchCache",
     "__version__",
     "estimate",
+    "finalize",
+    "prepare",
     "read_accelerator",
+    "read_compressed",
     "read_constraints",
     "read_model",
+    "read_recipe",
+    "regulariser_of",
+    "share",
+    "size_report",
+    "write_compressed",
 ]
 
 

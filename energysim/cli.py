@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from energysim import __version__
+from energysim.commands import add_compression_commands
 from energysim.errors import EnergysimError, InputError, OutputError, nearest
 
 if TYPE_CHECKING:
@@ -130,9 +131,9 @@ def parser() -> argparse.ArgumentParser:
         "a JSON Schema for editors, that completes and checks our YAML",
         "energysim schema accelerator > accelerator.schema.json",
     )
-    command.add_argument(
-        "kind", metavar="KIND", choices=("accelerator", "constraints"), help="accelerator, constraints"
-    )
+    kinds = ("accelerator", "constraints", "recipe")
+    command.add_argument("kind", metavar="KIND", choices=kinds, help=", ".join(kinds))
+    add_compression_commands(commands, _command)
     return top
 
 
@@ -199,7 +200,7 @@ def estimate_command(options: argparse.Namespace) -> None:
         check_writable(options.output)
     accelerator = read_accelerator(options.on)
     model = _read(options)
-    with _progress() as progress:
+    with progress_bar("mapping layers") as progress:
         result = estimate(
             model,
             accelerator,
@@ -382,15 +383,16 @@ def schema_command(options: argparse.Namespace) -> None:
     """Print a JSON Schema."""
     import json
 
+    from energysim.clustering.recipe_read import recipe_schema
     from energysim.hardware.fields import accelerator_schema
     from energysim.mapping.constraints_yaml import constraints_schema
 
-    schema = accelerator_schema if options.kind == "accelerator" else constraints_schema
-    print(json.dumps(schema(), indent=2))
+    schemas = {"accelerator": accelerator_schema, "constraints": constraints_schema, "recipe": recipe_schema}
+    print(json.dumps(schemas[options.kind](), indent=2))
 
 
 @contextmanager
-def _progress() -> "Iterator[Progress | None]":
+def progress_bar(doing: str) -> "Iterator[Progress | None]":
     """A progress bar on standard error, if that is a terminal and the work is long; it vanishes at the end."""
     if not sys.stderr.isatty():
         yield None
@@ -399,7 +401,7 @@ def _progress() -> "Iterator[Progress | None]":
     from rich.progress import Progress as Bars
 
     bars = Bars(console=Console(stderr=True), transient=True)
-    task = bars.add_task("mapping layers", total=None)
+    task = bars.add_task(doing, total=None)
     began = monotonic()
 
     def progress(done: int, total: int) -> None:

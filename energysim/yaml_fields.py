@@ -217,8 +217,8 @@ class Either:
             value = kind.read(node, what, trial)
             if not trial.found:
                 return value
-            shape = list if isinstance(kind, ListOf) else dict if isinstance(kind, Record) else ()
-            if isinstance(node.value, shape):
+            fitting = (ListOf, list) if isinstance(node.value, list) else (Record, dict)
+            if isinstance(kind, fitting[0]) and isinstance(node.value, fitting[1]):
                 return kind.read(node, what, problems)
         return _refuse(self, node, what, problems)
 

@@ -19,10 +19,10 @@ from energysim.mapping.counts import Counts, count
 from energysim.mapping.dataflows import dataflow as named
 from energysim.mapping.nest import Mapping
 from energysim.mapping.reasons import why_nothing_fits
+from energysim.mapping.search_climb import Climb as Tree
 from energysim.mapping.search_problem import Problem
 from energysim.mapping.search_space import Lattice
 from energysim.mapping.search_tables import Tables
-from energysim.mapping.search_tree import Tree
 from energysim.mapping.tilings import bypasses
 from energysim.workload.layer import DIMS, Layer
 
@@ -40,7 +40,7 @@ ROUNDING = 1e-9
 class Limits:
     """How much work one search may do before it gives up on proving its result: rows priced exactly."""
 
-    nodes: int = 200_000
+    nodes: int = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +255,8 @@ class _Search:
             proven = proven and found.proven
             if found.energy_pj * found.cycles < best.energy_pj * best.cycles:
                 best = found
+            if best.energy_pj == 0.0:
+                break
             # at no less energy a smaller product needs fewer cycles than this
             cap = min(found.cycles - 1, ceil(best.energy_pj * best.cycles / found.energy_pj) - 1)
             found = self.least(cap) if cap >= fewest else None

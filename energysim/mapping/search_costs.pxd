@@ -10,8 +10,10 @@ cdef class Costs(Rows):
     cdef integer[::1] loop_dim, loop_bound, loop_step
     cdef double[::1] loop_times, part_loop
     cdef void make_room(self)
-    @cython.locals(tile=integer, space=integer, d=integer, step=integer, number=integer, i=integer, j=integer, whole=integer)
+    @cython.locals(tile=integer, space=integer, d=integer)
     cdef void place(self, integer level, integer row) noexcept
+    @cython.locals(d=integer, whole=integer)
+    cdef void place_at(self, integer level) noexcept
     @cython.locals(total=double, pairs=double, t=integer, c=integer)
     cdef double settle(self, integer level)
     @cython.locals(copies=double, total=double, g=integer, w=integer)

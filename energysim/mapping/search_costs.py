@@ -32,9 +32,13 @@ class Costs(Rows):
         tile, space = self.row_tile[row], self.row_space[row]
         self.flat_tile[level], self.flat_space[level] = tile, space
         for d in range(self.dims):
-            i, j = self.digits[tile, d], self.digits[space, d]
-            self.tile[level, d], self.space[level, d] = i, j
-            whole = self.product[d, i, j]
+            self.tile[level, d], self.space[level, d] = self.digits[tile, d], self.digits[space, d]
+        self.place_at(level)
+
+    def place_at(self, level: int) -> None:
+        """The loops of the memory outside a level whose tile and spatial factors are in their places."""
+        for d in range(self.dims):
+            whole = self.product[d, self.tile[level, d], self.space[level, d]]
             self.stretch[level - 1, d] = self.value[d, whole]
             self.bound[level - 1, d] = self.ratio[d, self.tile[level - 1, d], whole]
 

@@ -10,7 +10,7 @@ cdef class Rows(Shares):
     cdef double[::1] part_full, part_stay, fill_full, fill_stay
     cdef double[:, ::1] part_slide, fresh_shared, fresh_alone
     cdef integer[::1] done
-    @cython.locals(g=integer)
+    cdef integer nearby
     cdef void prepare(self)
     cdef void rows(self, integer level)
     @cython.locals(key=double, i=integer, w=integer)
@@ -29,11 +29,13 @@ cdef class Rows(Shares):
     cdef void add_row(self, integer level, integer tile, integer space, integer whole, double own)
     @cython.locals(total=double, steps=double, least=double, cost=double, last=integer, t=integer, c=integer, d=integer)
     cdef double own(self, integer level, integer tile, integer space, integer whole)
-    @cython.locals(visits=double, alone=double, shared=double, outer_price=double, most=double, left=double, inner_price=double, outer=double, inner=double, once=double, stay=double, slow=double, last=integer, moved=integer, w=integer, a=integer, b=integer, place=integer, offset=integer, side=integer, d=integer, handed_on=integer, g=integer, loose=integer)
+    @cython.locals(visits=double, alone=double, shared=double, outer_price=double, most=double, inner_price=double, outer=double, inner=double, once=double, stay=double, slow=double, least=double, slide=double, last=integer, moved=integer, w=integer, a=integer, b=integer, place=integer, offset=integer, side=integer, d=integer, handed_on=integer, g=integer, loose=integer)
     cdef void bound_boundary(self, integer t, integer level, integer tile, integer space, integer whole, double run) noexcept
     @cython.locals(cost=double, t=integer, kind=integer)
     cdef double case(self, integer level, integer d)
     @cython.locals(total=double, copies=double, left=double, most=double, shared=double, price=double, steps=double, last=integer, c=integer, g=integer, handed_on=integer)
     cdef double fixed(self, integer t, integer level, integer tile, integer space, integer whole)
+    @cython.locals(most=double, left=double, g=integer, last=integer)
+    cdef double sharing(self, integer t, integer first, integer level, integer whole)
     @cython.locals(words=double, w=integer, a=integer, b=integer)
     cdef double points(self, integer t, integer level, integer space)

@@ -31,11 +31,7 @@ class Rows(Shares):
         self.fresh_shared = np.zeros((self.dims, 2))
         self.fresh_alone = np.zeros((self.dims, 2))
         self.done = np.zeros(self.levels + 1, dtype=np.int64)
-        # inside the second array of a hierarchy steps may be stretched
-        self.late_array = self.levels
-        for g in range(self.levels, 0, -1):
-            if self.fan[g] > 1.0:
-                self.late_array = g
+        self.nearby = 0
         self.fill_windows()
 
     def rows(self, level: int) -> None:
@@ -182,8 +178,9 @@ class Rows(Shares):
                 break
             for j in range(number):
                 w = self.product[d, i, j]
+                # two axes may take 4 and not 3: a larger factor can go where a smaller one does not
                 if not self.spreads[level, space + j * step]:
-                    break
+                    continue
                 if w >= 0 and self.pairs[level, d, i, j]:
                     self.now_tile[d], self.now_space[d], self.now_whole[d] = i, j, w
                     self.extend_row(level, d + 1, now, space + j * step, whole + w * step)
@@ -276,24 +273,20 @@ class Rows(Shares):
                     self.fresh_shared[d, 1] = self.window[place + offset + 2 + 2 * side]
                     self.fresh_alone[d, 0] = self.window[place + 6 + 2 * side]
                     self.fresh_alone[d, 1] = self.window[place + 7 + 2 * side]
-        outer_price, most = self.up[t, level], 1.0
-        handed_on = 0
+        outer_price, handed_on = self.up[t, level], 0
         for g in range(self.parent[t, level] + 1, level):
             outer_price += self.cross[t, level, g]
-            if self.shares[t, g]:
-                most *= self.fan[g]
             if self.passes[t, g]:
                 handed_on = 1
-        if most > 1.0:
-            left = self.volume[last] / self.plain[t, last] / (self.volume[whole] / self.plain[t, whole])
-            most = min(most, left)
+        most = self.sharing(t, self.parent[t, level] + 1, level, whole)
         inner_price = self.into[t, level] + self.cross[t, level, level]
         outer = outer_price * shared / most
         inner = inner_price * alone
-        once = outer_price * self.elements[t] if handed_on else 0.0
+        # each element crosses once at least, however many instances share it
+        once, least = 0.0, (outer_price + inner_price) * self.elements[t]
         if handed_on:
-            outer = 0.0
-        self.part_full[t] = (outer + inner) * visits + once
+            outer, once = 0.0, outer_price * self.elements[t]
+        self.part_full[t] = max((outer + inner) * visits + once, least)
         self.fill_full[t] = alone * visits
         self.fill_stay[t] = self.elements[t] if self.rank_start[t + 1] > self.rank_start[t] else alone * visits / run
         stay = INFINITE if not moved else visits / run * (outer + inner)
@@ -301,17 +294,16 @@ class Rows(Shares):
             for side in range(2):
                 d = self.ranks[w, 1 + 2 * side]
                 if self.now_whole[d] + 1 < self.count[d]:
-                    self.part_slide[t, d] = once + (
-                        outer * (visits * self.fresh_shared[d, 0] + self.fresh_shared[d, 1])
-                        + inner * (visits * self.fresh_alone[d, 0] + self.fresh_alone[d, 1])
-                    )
+                    slide = outer * (visits * self.fresh_shared[d, 0] + self.fresh_shared[d, 1])
+                    slide += inner * (visits * self.fresh_alone[d, 0] + self.fresh_alone[d, 1])
+                    self.part_slide[t, d] = max(once + slide, least)
                     slow = outer * (visits / run * self.fresh_shared[d, 0] + self.fresh_shared[d, 1]) + inner * (
                         visits / run * self.fresh_alone[d, 0] + self.fresh_alone[d, 1]
                     )
                     stay = min(stay, slow)
         if stay == INFINITE:
             stay = visits / run * (outer + inner)
-        self.part_stay[t] = once + stay
+        self.part_stay[t] = max(once + stay, least)
 
     def fixed(self, t: int, level: int, tile: int, space: int, whole: int) -> float:
         """Least pJ of first visits and finished outputs at this memory, and of what compute units ask across gap c."""
@@ -322,26 +314,25 @@ class Rows(Shares):
             copies = 1.0
             if self.first[t, c] < 0.0:
                 copies = self.volume[space] / self.plain[t, space]
-                left = self.volume[last] / self.plain[t, last] / (self.volume[whole] / self.plain[t, whole])
-                most = 1.0
-                for g in range(1, level):
-                    most *= self.fan[g]
-                copies *= left if left < most else most
+                if self.nearby:
+                    for g in range(1, level):
+                        copies *= self.volume[self.flat_space[g]] / self.plain[t, self.flat_space[g]]
+                else:
+                    left = self.volume[last] / self.plain[t, last] / (self.volume[whole] / self.plain[t, whole])
+                    most = 1.0
+                    for g in range(1, level):
+                        most *= self.fan[g]
+                    copies *= min(left, most)
             total += (self.first[t, c] * copies + self.least_last[t, c]) * self.elements[t]
         if self.charge[t] == level and level > 0:
             c = self.levels
             shared = self.points(t, level, space)
-            price, most = self.up[t, c], 1.0
-            handed_on = 0
+            price, handed_on = self.up[t, c], 0
             for g in range(self.parent[t, c] + 1, level):
                 price += self.cross[t, c, g]
-                if self.shares[t, g]:
-                    most *= self.fan[g]
                 if self.passes[t, g]:
                     handed_on = 1
-            if most > 1.0:
-                left = self.volume[last] / self.plain[t, last] / (self.volume[whole] / self.plain[t, whole])
-                most = min(most, left)
+            most = self.sharing(t, self.parent[t, c] + 1, level, whole)
             steps = self.volume[last] / self.volume[space]
             if handed_on:
                 total += price * self.elements[t]
@@ -349,6 +340,20 @@ class Rows(Shares):
                 total += price * shared * steps / most
             total += self.cross[t, c, level] * self.volume[last]
         return total
+
+    def sharing(self, t: int, first: int, level: int, whole: int) -> float:
+        """The most instances of some outer gaps that one word can serve; of placed ones (`nearby`), those it serves."""
+        most = 1.0
+        for g in range(first, level):
+            if self.shares[t, g] and self.nearby:
+                most *= self.volume[self.flat_space[g]] / self.plain[t, self.flat_space[g]]
+            elif self.shares[t, g]:
+                most *= self.fan[g]
+        if most > 1.0 and not self.nearby:
+            last = self.size - 1
+            left = self.volume[last] / self.plain[t, last] / (self.volume[whole] / self.plain[t, whole])
+            most = min(most, left)
+        return most
 
     def points(self, t: int, level: int, space: int) -> float:
         """Words that compute units inside gap c ask for in one step, one for all that share it (bounds: `now_` row)."""

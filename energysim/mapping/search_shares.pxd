@@ -7,7 +7,7 @@ cdef double INFINITE
 
 cdef class Shares(State):
     cdef integer late_array
-    @cython.locals(w=integer, a=integer, b=integer, na=integer, nb=integer, ta=integer, sa=integer, tb=integer, sb=integer, wa=integer, wb=integer)
+    @cython.locals(g=integer, w=integer, a=integer, b=integer, na=integer, nb=integer, ta=integer, sa=integer, tb=integer, sb=integer, wa=integer, wb=integer)
     cdef void fill_windows(self)
     @cython.locals(a=integer, u=integer, b=integer, v=integer, na=integer, nb=integer, p=integer, r=integer, m=integer, n=integer, place=integer, left_a=integer, left_b=integer, alone=integer)
     cdef void fill_setting(self, integer w, integer ta, integer sa, integer tb, integer sb, integer loose)

@@ -13,6 +13,11 @@ class Shares(State):
 
     def fill_windows(self) -> None:
         """Shared positions and kept shares of every window for every (tile, spatial factor) of its two dims."""
+        # inside the second array of a hierarchy steps may be stretched
+        self.late_array = self.levels
+        for g in range(self.levels, 0, -1):
+            if self.fan[g] > 1.0:
+                self.late_array = g
         for w in range(len(self.ranks)):
             a, b = self.ranks[w, 1], self.ranks[w, 3]
             na, nb = self.count[a], self.count[b]

@@ -1,15 +1,14 @@
 # C types for search_tree.py; without a compiler the module runs as plain Python.
 cimport cython
-from energysim.mapping.search_classes cimport Classes
+from energysim.mapping.search_heaps cimport Heaps
 from energysim.mapping.search_windows cimport integer
 
 cdef double INFINITE, EDGE
 cdef integer PLAIN, WATCHED
 
-cdef class Tree(Classes):
-    cdef double[::1] heap_key, heap_cost
-    cdef integer[::1] heap_row, heap_class, ahead
-    cdef integer heap_top, most_nodes, width, any_will_do
+cdef class Tree(Heaps):
+    cdef integer[::1] ahead
+    cdef integer most_nodes, any_will_do, width
     cdef double[:, ::1] run_on
     cdef integer[::1] innermost
     cdef integer[:, ::1] digit
@@ -19,6 +18,10 @@ cdef class Tree(Classes):
     cpdef void limit(self, double pj) noexcept
     cpdef void cap(self, double cycles) noexcept
     cpdef void search(self, integer most_nodes, double until, integer any_will_do)
+    cdef void climb(self)
+    @cython.locals(cycles=double, level=integer, whole=integer)
+    cdef void complete(self, double now)
+    cdef integer breadth(self, integer level)
     cdef integer late(self)
     @cython.locals(key=double, now=double, base=integer, middle=integer, rows=integer, seen=integer, row=integer, children=integer, which=integer)
     cdef void expand(self, integer level, double cost, integer alike)
@@ -42,16 +45,6 @@ cdef class Tree(Classes):
     cdef double waiting(self, integer level, double cycles)
     @cython.locals(t=integer, waits=integer, k=integer, d=integer)
     cdef integer take_order(self, integer level, integer which)
-    @cython.locals(cycles=double, tile=integer, space=integer, same=integer, whole=integer)
+    @cython.locals(tile=integer, space=integer, same=integer)
     cdef void descend(self, integer level, integer row, integer which, double now, integer alike)
     cdef void keep(self)
-    @cython.locals(n=integer)
-    cdef void push(self, double key, double cost, integer row, integer which)
-    cdef integer before(self, integer a, integer b)
-    @cython.locals(key=double, cost=double, row=integer, which=integer)
-    cdef void swap(self, integer a, integer b) noexcept
-    @cython.locals(child=integer)
-    cdef void sink(self, integer base, integer number, integer i) noexcept
-    @cython.locals(i=integer)
-    cdef void make_heap(self, integer base, integer number) noexcept
-    cdef integer pop(self, integer base, integer number)

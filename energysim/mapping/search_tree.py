@@ -9,7 +9,7 @@ from time import perf_counter
 
 import numpy as np
 
-from energysim.mapping.search_classes import Classes
+from energysim.mapping.search_heaps import Heaps
 
 INFINITE = float("inf")
 PLAIN = 1
@@ -21,7 +21,7 @@ WATCHED = 256
 """Nodes between two looks at the clock."""
 
 
-class Tree(Classes):
+class Tree(Heaps):
     """The search itself: `start`, then `limit` where a better mapping is known elsewhere, then `search`."""
 
     def start(self) -> float:
@@ -29,10 +29,7 @@ class Tree(Classes):
         self.prepare()
         self.make_room()
         dims = self.dims
-        self.heap_key, self.heap_cost = np.zeros(1 << 12), np.zeros(1 << 12)
-        self.heap_row = np.zeros(1 << 12, dtype=np.int64)
-        self.heap_class = np.zeros(1 << 12, dtype=np.int64)
-        self.heap_top = 0
+        self.clear_heaps()
         self.run_on = np.ones((self.levels + 2, self.tensors))
         self.innermost = np.full(self.levels + 2, -1, dtype=np.int64)
         self.digit = np.zeros((self.levels + 2, dims), dtype=np.int64)
@@ -69,14 +66,24 @@ class Tree(Classes):
         self.open_pj = self.root_pj + self.inside[0, self.size - 1]
         if self.stopped == 0 and self.best_pj < INFINITE and perf_counter() >= until:
             self.stopped = 2
+        self.climb()
         for width in (50, 0):
             if self.stopped == 0:
+                if width == 0:
+                    self.climb()
                 self.narrow()
                 self.width = width
                 self.open_pj = INFINITE
                 self.expand(1, self.root_pj, 1)
                 if width > 0:
                     self.open_pj = self.root_pj + self.inside[0, self.size - 1]
+
+    def climb(self) -> None:
+        """Better neighbours of the mapping in hand (`search_climb`)."""
+
+    def breadth(self, level: int) -> int:
+        """How many rows, and then how many of what they lead to, a dive looks at; deep hierarchies narrow inward."""
+        return max(2, self.width >> (2 * (level - 1))) if self.levels > 3 else self.width
 
     def late(self) -> int:
         """Whether to stop here."""
@@ -96,12 +103,11 @@ class Tree(Classes):
         self.look_outward(level)
         self.collect_rows(level, cost, alike)
         middle = self.heap_top
-        rows = middle - base
+        rows, seen = middle - base, 0
         self.make_heap(base, rows)
-        seen = 0
         while rows > 0:
             key = self.heap_key[base]
-            if key >= self.limit_pj or (self.width > 0 and seen >= self.width):
+            if key >= self.limit_pj or (self.width > 0 and seen >= self.breadth(level)):
                 break
             if self.late():
                 self.leave_open(key)
@@ -115,7 +121,7 @@ class Tree(Classes):
         seen = 0
         while children > 0:
             key = self.heap_key[middle]
-            if key >= self.limit_pj or (self.width > 0 and seen >= self.width):
+            if key >= self.limit_pj or (self.width > 0 and seen >= self.breadth(level)):
                 break
             if self.late():
                 self.leave_open(key)
@@ -197,6 +203,7 @@ class Tree(Classes):
         for d in range(self.dims):
             i, j = self.digits[tile, d], self.digits[space, d]
             self.now_tile[d], self.now_space[d], self.now_whole[d] = i, j, self.product[d, i, j]
+        self.nearby = 1
         for t in range(self.tensors):
             total += self.fixed(t, level, tile, space, whole)
             if level < self.levels and self.parent[t, level] >= 0:
@@ -204,6 +211,7 @@ class Tree(Classes):
                 if self.volume[outer] / self.volume[whole] == run:
                     run *= self.run_on[level, t]
                 self.bound_boundary(t, level, tile, space, whole, run)
+        self.nearby = 0
         if level == self.idle_gap:
             steps = self.volume[self.size - 1] / self.volume[space]
             for c in range(1, level):
@@ -345,6 +353,11 @@ class Tree(Classes):
             same = 1 if alike and self.symmetric and self.mirror[tile] == tile and self.mirror[space] == space else 0
             self.expand(level + 1, now, same)
             return
+        self.complete(now)
+
+    def complete(self, now: float) -> None:
+        """A mapping that is placed to the compute unit: the best in hand, if it is better."""
+        level = self.levels
         self.candidates += 1
         cycles = INFINITE
         if self.timed:
@@ -368,56 +381,6 @@ class Tree(Classes):
         """Copies the mapping in hand."""
         self.best_tile, self.best_space = np.array(self.tile), np.array(self.space)
         self.best_order = np.array(self.order)
-
-    # ---- heaps, one behind the other -------------------------------------------------------------------------
-
-    def push(self, key: float, cost: float, row: int, which: int) -> None:
-        """One more entry on top."""
-        n = self.heap_top
-        if n == len(self.heap_key):
-            self.heap_key = np.concatenate([self.heap_key, self.heap_key])
-            self.heap_cost = np.concatenate([self.heap_cost, self.heap_cost])
-            self.heap_row = np.concatenate([self.heap_row, self.heap_row])
-            self.heap_class = np.concatenate([self.heap_class, self.heap_class])
-        self.heap_key[n], self.heap_cost[n], self.heap_row[n], self.heap_class[n] = key, cost, row, which
-        self.heap_top = n + 1
-
-    def before(self, a: int, b: int) -> int:
-        """Whether entry a comes before entry b: by key, ties by row and order."""
-        if self.heap_key[a] != self.heap_key[b]:
-            return 1 if self.heap_key[a] < self.heap_key[b] else 0
-        if self.heap_row[a] != self.heap_row[b]:
-            return 1 if self.heap_row[a] < self.heap_row[b] else 0
-        return 1 if self.heap_class[a] < self.heap_class[b] else 0
-
-    def swap(self, a: int, b: int) -> None:
-        """Exchanges two entries."""
-        key, cost, row, which = self.heap_key[a], self.heap_cost[a], self.heap_row[a], self.heap_class[a]
-        self.heap_key[a], self.heap_cost[a] = self.heap_key[b], self.heap_cost[b]
-        self.heap_row[a], self.heap_class[a] = self.heap_row[b], self.heap_class[b]
-        self.heap_key[b], self.heap_cost[b], self.heap_row[b], self.heap_class[b] = key, cost, row, which
-
-    def sink(self, base: int, number: int, i: int) -> None:
-        """Restores the heap below entry i."""
-        while 2 * i + 1 < number:
-            child = 2 * i + 1
-            if child + 1 < number and self.before(base + child + 1, base + child):
-                child += 1
-            if not self.before(base + child, base + i):
-                return
-            self.swap(base + child, base + i)
-            i = child
-
-    def make_heap(self, base: int, number: int) -> None:
-        """Makes a heap of entries in any order."""
-        for i in range(number // 2 - 1, -1, -1):
-            self.sink(base, number, i)
-
-    def pop(self, base: int, number: int) -> int:
-        """Takes the first entry off; how many are left."""
-        self.swap(base, base + number - 1)
-        self.sink(base, number - 1, 0)
-        return number - 1
 
 
 __all__ = ["Tree"]

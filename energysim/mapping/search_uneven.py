@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from energysim.mapping.search import SearchResult, _Search
 
 
+NODES_PER_ROW = 4
+"""Nodes here that are worth one of `Limits`: most are bounds of rows, not their exact prices."""
+
+
 def check_uneven(objective: str, constraints: Sequence[Restriction]) -> None:
     """Raise InputError for what is only searched among even mappings: other objectives than energy, constraints."""
     if objective != "energy":
@@ -46,7 +50,7 @@ def find_uneven(search: "_Search") -> "SearchResult":
         tree = UnevenTree(uneven.filled)
         trees.append((tree.bounds(limit), tree, uneven))
     best, open_pj = None, inf
-    left = search.limits.nodes if search.until == inf else 1 << 60
+    left = NODES_PER_ROW * search.limits.nodes if search.until == inf else 1 << 60
     for i, (root, tree, uneven) in enumerate(sorted(trees, key=lambda each: each[0])):
         tree.limit(limit)
         if root < tree.limit_pj:

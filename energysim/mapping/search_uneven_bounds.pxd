@@ -31,7 +31,7 @@ cdef class UnevenBounds(Tree):
     @cython.locals(total=double, k=integer, t=integer)
     cdef double fixed_root(self)
     @cython.locals(s=integer, t=integer, copies=double, shared=integer)
-    cdef integer sharing(self, integer k, integer space)
+    cdef integer share_class(self, integer k, integer space)
     @cython.locals(s=integer, t=integer, twice=integer, level=integer, last=integer, tile=integer, d=integer, least=double, cost=double, start=integer, fan=double, row=integer)
     cdef void bound_mark(self, integer k, integer shared)
     @cython.locals(s=integer, t=integer, start=integer, level=integer, parent=integer)

@@ -110,7 +110,7 @@ class UnevenBounds(Tree):
             total += self.idle_pj * self.volume[self.size - 1] * self.operations
         return total
 
-    def sharing(self, k: int, space: int) -> int:
+    def share_class(self, k: int, space: int) -> int:
         """Which bounds of a mark hold when the array of its segment is spread by some factors."""
         s, t = self.mark_segment[k], self.mark_tensor[k]
         if s > 0 and self.bound_parent(k) < self.segment_level[s] and self.shares[t, self.segment_level[s]]:
@@ -244,7 +244,7 @@ class UnevenBounds(Tree):
         single: float = self.left_pj[self.left_row[s, 0], tile]
         for k in range(self.segment_mark[s], self.segment_mark[s + 1]):
             if left >> (k - self.segment_mark[s]) & 1:
-                single += self.least_pj[k * (EVERY + 1) + self.sharing(k, space), tile]
+                single += self.least_pj[k * (EVERY + 1) + self.share_class(k, space), tile]
         return max(joint, single)
 
     def bound_outside(self) -> None:

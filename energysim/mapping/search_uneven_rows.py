@@ -140,9 +140,8 @@ class UnevenRows(UnevenBounds):
         i = tile // step % number
         for j in range(number):
             w = self.product[d, i, j]
-            if not self.spreads[level, space + j * step]:
-                break
-            if w >= 0 and self.pairs[level, d, i, j]:
+            # two axes may take 4 and not 3: a larger factor can go where a smaller one does not
+            if w >= 0 and self.spreads[level, space + j * step] and self.pairs[level, d, i, j]:
                 self.now_tile[d], self.now_space[d], self.now_whole[d] = i, j, w
                 self.extend_space(s, d + 1, tile, space + j * step, whole + (w - i) * step)
 

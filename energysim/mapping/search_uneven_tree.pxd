@@ -32,5 +32,5 @@ cdef class UnevenTree(UnevenPlaces):
     @cython.locals(tile=integer, chosen=integer, first=integer, following=integer, k=integer)
     cdef void descend_inside(self, integer s, integer level, integer row, integer which, double now)
     @cython.locals(level=integer)
-    cdef void complete(self, integer s, double cost)
+    cdef void finish(self, integer s, double cost)
     cdef void found(self, double pj)

@@ -110,7 +110,7 @@ class UnevenTree(UnevenPlaces):
             elif s < self.segments - 1:
                 self.expand_inside(s + 1, cost)
             else:
-                self.complete(s, cost)
+                self.finish(s, cost)
             return
         first = self.segment_mark[s]
         level = self.segment_level[s] + 1
@@ -166,7 +166,7 @@ class UnevenTree(UnevenPlaces):
         """Puts every tile of a next mark on the heap that fits and can still win."""
         first, part = self.segment_mark[s], self.mark_part[k]
         after, space = left & ~(1 << (k - first)), self.flat_space[self.segment_level[s]]
-        row = k * (EVERY + 1) + self.sharing(k, space)
+        row = k * (EVERY + 1) + self.share_class(k, space)
         room = self.part_room[part] - self.used_bits[part]
         for other in range(first, self.segment_mark[s + 1]):
             if other != k and self.mark_part[other] == part and left >> (other - first) & 1:
@@ -347,7 +347,7 @@ class UnevenTree(UnevenPlaces):
                 self.use(k, tile, -1)
                 self.pending[k] = 1
 
-    def complete(self, s: int, cost: float) -> None:
+    def finish(self, s: int, cost: float) -> None:
         """All marks are placed: what is left are the loops inside them."""
         level = self.segment_level[s] + 1 + self.segment_mark[s + 1] - self.segment_mark[s]
         self.put(level, 0, 0)

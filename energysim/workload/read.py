@@ -69,7 +69,7 @@ def _read(reference: Any, options: Options) -> LayerGraph:
         networks = packaged("models")
         if reference in networks:
             return options.of_graph(from_yaml(networks[reference]))
-        if re.fullmatch(r"\w+(\.\w+)*:\w+", reference):
+        if is_function(reference):
             return _from_function(reference, options)
         if Path(reference).suffix in READERS or Path(reference).exists() or "/" in reference:
             return options.of_graph(_from_file(Path(reference)))
@@ -107,8 +107,16 @@ def _from_file(path: Path) -> LayerGraph:
     raise ModelReadError(f"{clean_name(str(path))}: no reader for {what}; known: {', '.join(sorted(READERS))}")
 
 
-def _from_function(reference: str, options: Options) -> LayerGraph:
-    """What a function of an importable module gives; the current directory is importable meanwhile."""
+def is_function(reference: str) -> bool:
+    """Whether a reference is package.module:function."""
+    return re.fullmatch(r"\w+(\.\w+)*:\w+", reference) is not None
+
+
+def call_function(reference: str) -> Any:
+    """What a function of an importable module returns; the current directory is importable meanwhile.
+
+    Raises UnknownNameError for a function that is not there, ModelReadError for whatever goes wrong inside.
+    """
     where, _, label = reference.partition(":")
     here = str(Path.cwd())
     sys.path.insert(0, here)
@@ -119,7 +127,7 @@ def _from_function(reference: str, options: Options) -> LayerGraph:
         if not callable(function):
             functions = [each for each in dir(module) if callable(getattr(module, each)) and not each.startswith("_")]
             raise unknown(f"function of {where}", label, functions)
-        made = function()
+        return function()
     except InputError:
         raise
     except Exception as error:
@@ -127,6 +135,10 @@ def _from_function(reference: str, options: Options) -> LayerGraph:
         raise ModelReadError(f"{clean_name(reference)}: {type(error).__name__}: {clean_name(said)}") from error
     finally:
         sys.path.remove(here)
+
+
+def _from_function(reference: str, options: Options) -> LayerGraph:
+    made = call_function(reference)
     if isinstance(made, LayerGraph):
         return options.of_graph(made)
     if not (isinstance(made, tuple) and len(made) == 2):
@@ -134,4 +146,9 @@ def _from_function(reference: str, options: Options) -> LayerGraph:
             f"{clean_name(reference)}: returned a {type(made).__name__}; "
             "it must return a torch module and its example inputs, or a LayerGraph"
         )
-    return _from_module(made[0], made[1], replace(options, name=options.name or where.rpartition(".")[2]))
+    return _from_module(made[0], made[1], replace(options, name=options.name or name_of(reference)))
+
+
+def name_of(reference: str) -> str:
+    """The name of what a package.module:function gives: that of its module."""
+    return reference.partition(":")[0].rpartition(".")[2]

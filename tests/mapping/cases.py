@@ -147,3 +147,31 @@ def random_product(seed: int) -> tuple[Layer, Accelerator, EnergyTable]:
     m, c, p = (random.choice([2, 3, 4]) for _ in range(3))
     accelerator = random_accelerator(random, 2)
     return convolution("product", m=m, c=c, p=p, q=1), accelerator, random_prices(random, accelerator)
+
+
+def deep_case(seed: int) -> tuple[Layer, Accelerator, EnergyTable]:
+    """A layer of two or three dims on three or four memories, often with arrays in a row."""
+    random = Random(seed)
+    memories = random.choice([3, 4])
+    while True:
+        layer = with_widths(random, random_layer(random, {3: 24, 4: 12}[memories]))
+        if sum(size > 1 for size in layer.dims.values()) <= {3: 3, 4: 2}[memories]:
+            break
+    accelerator = with_bandwidths(random, random_accelerator(random, memories))
+    table = random_prices(random, accelerator)
+    if random.random() < 0.5:
+        accelerator = with_one_more_array(random, accelerator)
+    prices = {**table.prices, ("more", "transfer", "*"): Price(float(random.choice([0, 2, 50])), "test", "table", 16)}
+    return layer, accelerator, replace(table, prices=prices)
+
+
+def wide_case(seed: int) -> tuple[Layer, Accelerator, EnergyTable]:
+    """A layer of two dims of many divisors that slide over each other, or hardly any, on two memories."""
+    random = Random(seed)
+    p, r, m = random.choice([8, 12, 18, 24]), random.choice([2, 3, 4, 6]), random.choice([1, 1, 2])
+    stride, dilation = random.choice([1, 1, 2, 3, 5]), random.choice([1, 1, 2, 4])
+    layer = convolution(
+        "wide", m=m, c=1, p=p, q=1, r=r, stride=(stride, 1), dilation=(dilation, 1), transposed=random.random() < 0.3
+    )
+    accelerator = with_bandwidths(random, random_accelerator(random, 2))
+    return layer, accelerator, random_prices(random, accelerator)

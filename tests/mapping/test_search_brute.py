@@ -3,20 +3,30 @@
 import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from energysim.errors import NothingFitsError
-from energysim.hardware.accelerator import Accelerator, Array, EnergyTable, Memory
+from energysim.hardware.accelerator import Accelerator, Array, Axis, Compute, EnergyTable, Memory, Price
 from energysim.mapping.constraints import Constraints, violations
 from energysim.mapping.counts import count
 from energysim.mapping.dataflows import DATAFLOWS
 from energysim.mapping.nest import problems
-from energysim.mapping.search import SearchResult, find_front, find_mapping
+from energysim.mapping.search import OBJECTIVES, SearchResult, find_front, find_mapping
 from energysim.workload.layer import DIMS, Layer, Rank, Tensor, convolution
 from tests.mapping.brute import EVERYTHING, Costs, all_costs
-from tests.mapping.cases import random_accelerator, random_case, random_prices, random_product, with_bandwidths
+from tests.mapping.cases import (
+    EVERY,
+    deep_case,
+    random_accelerator,
+    random_case,
+    random_prices,
+    random_product,
+    wide_case,
+    with_bandwidths,
+)
 
 Case = tuple[Layer, Accelerator, EnergyTable]
 CLOSE = 1e-9
@@ -117,8 +127,8 @@ def test_no_mapping_of_a_dataflow_is_better(flow: str) -> None:
     tighter = 0
     for case in (*(random_case(seed, 60) for seed in range(1000, 1016)), *map(random_product, range(100, 112))):
         costs = check(case, flow, "energy latency edp")
-        tighter += costs is not None and costs.least_energy > find_mapping(*case).energy_pj * (1 + CLOSE)
-    assert tighter > 1
+        tighter += costs is not None and len(costs) < len(all_costs(*case))
+    assert tighter > 8
 
 
 @pytest.mark.parametrize("dim", DIMS)
@@ -155,6 +165,48 @@ def test_windows_with_strides_and_dilation(transposed: bool) -> None:
     assert sum(check(strided(seed, transposed=transposed)) is not None for seed in range(40)) > 25
 
 
+def test_deeper_hierarchies() -> None:
+    assert sum(check(deep_case(seed)) is not None for seed in range(30)) > 20
+
+
+def test_dims_of_many_divisors() -> None:
+    for seed in range(24):
+        assert check(wide_case(seed))
+
+
+@pytest.mark.parametrize(("axis", "rows", "steps"), [(2, 12, 3), (4, 80, 5)])
+def test_a_factor_that_only_two_axes_together_take(axis: int, rows: int, steps: int) -> None:
+    # 3 rows go on no axis of 2, and 4 do on both; 5 go on no axis of 4, and 16 do on both
+    levels = (
+        Memory("dram", None, EVERY, 16),
+        Array("pe", (Axis("x", axis), Axis("y", axis))),
+        Memory("spad", 48, EVERY, 16),
+    )
+    keys = [(m, action, "*") for m in ("dram", "spad") for action in ("read", "write")]
+    keys += [("pe", "transfer", "*"), ("mac", "mac", "*")]
+    table = EnergyTable({key: Price(1.0, "test", "table") for key in keys})
+    case = convolution("rows", m=1, c=1, p=rows, q=1), Accelerator("rows", "test", levels, Compute(), 1e9), table
+    assert find_mapping(*case, objective="latency").latency_cycles == steps
+    assert check(case)
+
+
+def test_where_nothing_costs_energy() -> None:
+    for seed in range(6):
+        layer, accelerator, table = random_case(seed, 60)
+        check((layer, accelerator, replace(table.scaled(0.0), idle_power_w=0.0)))
+
+
+def test_zeros_that_gate_operations() -> None:
+    for seed in range(20):
+        layer, accelerator, table = random_case(seed, 48)
+        random = Random(seed)
+        tensors = tuple(replace(t, density=random.choice([1.0, 0.5, 0.1])) for t in layer.tensors)
+        gates = frozenset(role for role in ("input", "weight") if random.random() < 0.6)
+        prices = {**table.prices, ("mac", "gated", "compute"): Price(random.choice([0.0, 0.3]), "test", "table")}
+        case = (replace(layer, tensors=tensors), replace(accelerator, compute=Compute(gates=gates)))
+        check((*case, replace(table, prices=prices)), objectives="energy latency")
+
+
 def test_a_bandwidth_that_is_no_power_of_two_is_not_rounded_away() -> None:
     # 24 bits a cycle: the best mapping takes 10 cycles, which sums of thirds of a cycle overshoot
     costs = check(random_case(10179, 150))
@@ -177,10 +229,16 @@ def three_dims(seed: int) -> Case:
     return Layer("layer", "volume", dims, tensors), accelerator, random_prices(random, accelerator)
 
 
-@pytest.mark.xfail(strict=True, reason="the search takes such an index for as many plain ones")
-def test_an_index_that_three_dims_move() -> None:
+def test_of_an_index_that_three_dims_move_nothing_is_claimed() -> None:
+    # the search takes such an index for as many plain ones: what it finds is legal, and said to be not proven
     for seed in range(40):
-        check(three_dims(seed))
+        layer, accelerator, table = three_dims(seed)
+        costs = all_costs(layer, accelerator, table)
+        for objective in OBJECTIVES:
+            result = find_mapping(layer, accelerator, table, objective=objective)
+            assert problems(layer, accelerator, result.mapping) == ()
+            assert not result.optimal
+            assert result.lower_bound_pj <= costs.least_energy * (1 + CLOSE) <= result.energy_pj * (1 + 2 * CLOSE)
 
 
 @pytest.mark.skipif("SEARCH_CASES" not in os.environ, reason="a campaign: SEARCH_CASES=5000")
@@ -189,6 +247,7 @@ def test_many_more_cases(part: int) -> None:
     cases = int(os.environ["SEARCH_CASES"])
     for seed in range(100_000 + part, 100_000 + cases, 20):
         check(random_case(seed, 150))
+        check(deep_case(seed) if seed % 2 else wide_case(seed))
         if seed % 200 < 20:
             for flow in DATAFLOWS:
                 check(random_case(seed, 60), flow)

@@ -250,7 +250,7 @@ def test_a_stride_two_layer_gains_on_eyeriss() -> None:
     # layer3.0.conv1 of ResNet-18: all outputs stay in the buffer, outside of inputs that pass through in parts
     layer = convolution("conv", m=256, c=128, p=14, q=14, r=3, s=3, stride=(2, 2))
     described = read_accelerator("eyeriss")
-    result = checked(layer, described.accelerator, described.table, Limits(20_000_000))
+    result = checked(layer, described.accelerator, described.table, Limits(5_000_000))
     assert result.optimal
     assert result.energy_pj < 0.97 * find_mapping(layer, described.accelerator, described.table).energy_pj
     first = next(x for x in result.mapping.nest if isinstance(x, Storage) and x.memory == "global_buffer")
@@ -279,8 +279,8 @@ def test_what_it_finds_is_replayed() -> None:
 def test_limits_and_budgets_leave_a_bound_that_holds() -> None:
     layer = convolution("conv", m=64, c=64, p=28, q=28, r=3, s=3)
     described = read_accelerator("eyeriss")
-    short = checked(layer, described.accelerator, described.table, Limits(2_000))
-    longer = checked(layer, described.accelerator, described.table, Limits(60_000))
+    short = checked(layer, described.accelerator, described.table, Limits(500))
+    longer = checked(layer, described.accelerator, described.table, Limits(15_000))
     assert not short.optimal
     assert short.lower_bound_pj <= longer.energy_pj
     assert longer.energy_pj <= short.energy_pj

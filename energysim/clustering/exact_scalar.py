@@ -1,0 +1,272 @@
+"""Optimal k-means of numbers: dynamic programming on sorted distinct values, refined only where a cut may lie.
+
+Clusters of an optimum are runs of the sorted values, so `F_j(e) = min_s F_{j-1}(s) + sse(s, e)` finds it (Wang and
+Song, *Ckmeans.1d.dp*, R Journal 2011). Millions of values are first taken in blocks, with a bound from below: in an
+optimum a cut is the midpoint of its two centroids c1 < c2, so a block [lo, hi] with a cut inside may be given whole
+to the left cluster at a loss of no more than `2 (c2 - c1) * sum (x - lo)`. Where that bound exceeds the cost of a
+known clustering no optimum is cut; elsewhere blocks are divided, and once only single values are left the programme
+is the exact one.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from energysim.clustering.scalar_layers import Blocks, Floats, Layers, Places, least_costs, trace
+
+FIRST_BLOCKS = 3000
+"""Blocks that are looked at first, and more of them for more than 64 clusters."""
+SLACK = 1e-10
+"""Relative rounding of the sums, far above what they lose in 64 bits: a bound within it excludes nothing."""
+
+
+def exact_scalar(
+    values: Tensor, n_clusters: int, weights: Tensor | None, fixed_zero: bool
+) -> tuple[Tensor, Tensor, float]:
+    """Centroids (k,) in rising order, labels (N,), and inertia of the least-cost clustering of `values` (N,).
+
+    With `fixed_zero` centroid 0 is zero and the others follow in rising order.
+    """
+    given = values.cpu().numpy()
+    distinct, mass = _distinct(given, None if weights is None else weights.cpu().numpy())
+    starts, zero_run = optimal_cuts(distinct, mass, n_clusters, fixed_zero)
+    centroids = np.add.reduceat(distinct * mass, starts) / np.add.reduceat(mass, starts)
+    order = np.arange(len(starts))
+    if fixed_zero and zero_run is not None:
+        centroids[zero_run] = 0.0
+        order = np.concatenate(([zero_run], np.delete(order, zero_run)))
+    rank = np.argsort(order)
+    centroids = centroids[order]
+    if fixed_zero and zero_run is None:
+        centroids, rank = np.insert(centroids, 0, 0.0), rank + 1
+    labels = rank[np.searchsorted(distinct[starts[1:]], given, side="right")]
+    rounded = torch.from_numpy(centroids).to(values)
+    chosen = torch.from_numpy(labels).to(values.device)
+    gap = (values.double() - rounded.double()[chosen]) ** 2
+    return rounded, chosen, float((gap if weights is None else gap * weights).sum())
+
+
+def settled_scalar(values: Tensor, n_clusters: int, weights: Tensor | None, fixed_zero: bool) -> Tensor:
+    """Centroids (k,) in rising order of Lloyd's iterations on `values` (N,), by running sums: O(k log N) each.
+
+    They begin as dense as an optimum for many clusters would be. Zero comes first with `fixed_zero`.
+    """
+    distinct, mass = _distinct(values.cpu().numpy(), None if weights is None else weights.cpu().numpy())
+    line = _line(distinct, mass, fixed_zero)
+    _, centroids = line.settled(
+        line.spread(n_clusters, line.first_edges(max(FIRST_BLOCKS, FIRST_BLOCKS * n_clusters // 64)))
+    )
+    found = (np.sort(centroids) - line.zero) * line.scale
+    if fixed_zero:
+        zero = int(np.abs(found).argmin())
+        found = np.concatenate(([0.0], np.delete(found, zero)))
+    return torch.from_numpy(found).to(values)
+
+
+def _distinct(values: NDArray[np.floating], weights: NDArray[np.floating] | None) -> tuple[Floats, Floats]:
+    """Distinct values in rising order and the weight that each carries; values of no weight are left out."""
+    if weights is None:
+        rising = np.sort(values)
+        first = np.flatnonzero(np.concatenate(([True], rising[1:] != rising[:-1])))
+        return rising[first].astype(np.float64), np.diff(first, append=len(rising)).astype(np.float64)
+    found, inverse = np.unique(values.astype(np.float64), return_inverse=True)
+    mass = np.bincount(inverse, weights.astype(np.float64), len(found))
+    carried: Floats = mass[mass > 0].astype(np.float64)
+    return found[mass > 0], carried
+
+
+def optimal_cuts(values: Floats, mass: Floats, n_clusters: int, fixed_zero: bool = False) -> tuple[Places, int | None]:
+    """First places of the clusters of an optimal clustering of rising distinct `values`, and which run is at zero.
+
+    No more than `n_clusters` runs, none of them empty; the run is None where no value belongs to the zero centroid.
+    """
+    few = max(FIRST_BLOCKS, FIRST_BLOCKS * n_clusters // 64)
+    line = _line(values, mass, fixed_zero)
+    edges = line.first_edges(few)
+    divisible = np.diff(edges) > 1
+    windows = np.tile(np.array([0, len(values)]), (2 if fixed_zero else 1, n_clusters + 1, 1))
+    known, _ = line.settled(line.spread(n_clusters, edges))
+    gaps = line.first_gaps(edges, known)
+    while True:
+        blocks = Blocks(line.moments[:, edges], line.reliefs(edges, divisible, gaps))
+        within = np.searchsorted(edges, windows)
+        ahead = least_costs(blocks, within)
+        starts, zero_run = trace(blocks, ahead)
+        if not divisible.any():
+            return edges[starts], zero_run
+        known = min(known, line.settled(line.means(edges[starts], zero_run))[0])
+        back = least_costs(blocks.reversed(), (len(edges) - 1 - within)[::-1, ::-1, ::-1])
+        limit = known + SLACK * (known + abs(line.moments[2, -1] - line.moments[2, 0]))
+        edges, divisible, gaps, windows = _refined(line, edges, divisible, gaps, blocks.relief, ahead, back, limit, few)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """Rising distinct values, about their median and scaled to about 1, where zero lies there, and running sums.
+
+    The sums (4, n + 1) of mass, mass x, mass x^2, and mass x^2 about zero count from the median outwards, so that an
+    outlier at an end spoils no sum but its own.
+    """
+
+    values: Floats
+    zero: float
+    scale: float
+    moments: Floats
+    fixed_zero: bool
+
+    def first_edges(self, few: int) -> Places:
+        """First blocks: half equally full, half equally wide, so that neither bulk nor tails are coarse."""
+        count = len(self.values)
+        if count <= few:
+            return np.arange(count + 1)
+        full = np.linspace(0, count, few // 2).astype(np.int64)
+        wide = np.searchsorted(self.values, np.linspace(self.values[0], self.values[-1], few // 2))
+        return np.unique(np.concatenate((full, wide, [0, count])))
+
+    def spread(self, n_clusters: int, edges: Places) -> Floats:
+        """First centroids as dense as the cube root of the values' density, which is right for many clusters."""
+        low, high = self.values[edges[:-1]], self.values[edges[1:] - 1]
+        width = np.diff(low, append=high[-1])
+        share = np.cumsum(np.cbrt(np.diff(self.moments[0, edges]) * width * width))
+        place = np.searchsorted(share, (np.arange(n_clusters) + 0.5) / n_clusters * share[-1])
+        centroids: Floats = (low[place] + high[place]) / 2
+        if self.fixed_zero:
+            centroids[np.abs(centroids - self.zero).argmin()] = self.zero
+        return centroids
+
+    def means(self, starts: Places, zero_run: int | None) -> Floats:
+        """Centroids of the runs that begin at these places, rising."""
+        mass, first = np.diff(self.moments[:2, np.append(starts, len(self.values))], axis=1)
+        centroids: Floats = first / mass
+        if zero_run is not None:
+            centroids[zero_run] = self.zero
+        elif self.fixed_zero:
+            centroids = np.append(centroids, self.zero)
+        return np.sort(centroids)
+
+    def settled(self, centroids: Floats) -> tuple[float, Floats]:
+        """Cost and centroids that Lloyd's iterations reach from these centroids."""
+        cost, best = np.inf, centroids
+        for _ in range(2000):
+            centroids = np.sort(centroids)
+            cuts = np.searchsorted(self.values, (centroids[1:] + centroids[:-1]) / 2)
+            mass, first, second, about_zero = np.diff(self.moments[:, [0, *cuts, len(self.values)]], axis=1)
+            moved = np.where(mass > 0, first / np.where(mass > 0, mass, 1.0), centroids)
+            sse = np.maximum(second - first * moved, 0.0)
+            if self.fixed_zero:
+                at_zero = int(np.abs(centroids - self.zero).argmin())
+                sse[at_zero], moved[at_zero] = about_zero[at_zero], self.zero
+            if sse.sum() >= cost:
+                break
+            cost, best = float(sse.sum()), moved
+            centroids = moved
+        return cost, best
+
+    def first_gaps(self, edges: Places, known: float) -> Floats:
+        """Half the distance of two centroids whose cut lies in a block, at most, when no cluster costs over `known`."""
+        blocks = Blocks(self.moments[:, edges], np.zeros(len(edges)))
+        first = np.maximum(_reach(blocks, known)[:-1] - 1, 0)
+        last = np.minimum(len(edges) - _reach(blocks.reversed(), known)[::-1][1:], len(edges) - 1)
+        return self.gaps(edges, edges[first], edges[last])
+
+    def gaps(self, edges: Places, first: Places, last: Places) -> Floats:
+        """Half gaps by block when the cluster left of a cut in it begins at `first` at the earliest, and so on."""
+        line = Blocks(self.moments, np.zeros(0))
+        low, high = self.values[edges[:-1]], self.values[edges[1:] - 1]
+        left = line.mean(first, edges[:-1])
+        right = line.mean(edges[1:], last)
+        left = np.where(np.isnan(left), self.values[np.minimum(first, edges[:-1])], left)
+        right = np.where(np.isnan(right), self.values[np.maximum(last, edges[1:]) - 1], right)
+        if self.fixed_zero:
+            left, right = np.minimum(left, self.zero), np.maximum(right, self.zero)
+        gaps: Floats = np.maximum(np.minimum(high - left, right - low), 0.0)
+        return gaps
+
+    def reliefs(self, edges: Places, divisible: NDArray[np.bool_], gaps: Floats) -> Floats:
+        """What a cut inside the block before each edge may cost less than one at that edge, (m + 1,)."""
+        mass, first = np.diff(self.moments[:2, edges], axis=1)
+        beyond = np.maximum(first - mass * self.values[edges[:-1]], 0.0)
+        return np.concatenate(([0.0], np.where(divisible, 4 * gaps * beyond, 0.0)))
+
+
+def _line(values: Floats, mass: Floats, fixed_zero: bool) -> _Line:
+    middle = len(values) // 2
+    scale = max(float(np.abs(values).max()), float(np.finfo(np.float64).tiny))
+    about = (values - values[middle]) / scale
+    terms = np.stack((mass, mass * about, mass * about * about, mass * (values / scale) ** 2))
+    moments = np.zeros((4, len(values) + 1))
+    np.cumsum(terms[:, middle:], axis=1, out=moments[:, middle + 1 :])
+    moments[:, :middle] = -np.cumsum(terms[:, :middle][:, ::-1], axis=1)[:, ::-1]
+    return _Line(about, -float(values[middle]) / scale, scale, moments, fixed_zero)
+
+
+def _reach(blocks: Blocks, limit: float) -> Places:
+    """For every edge e the first edge s with `sse(s, e) <= limit`."""
+    ends = np.arange(blocks.moments.shape[1])
+    low, high = np.zeros_like(ends), ends.copy()
+    while (low < high).any():
+        middle = (low + high) // 2
+        fits = blocks.sse(middle, ends) <= limit
+        low, high = np.where(fits, low, np.minimum(middle + 1, high)), np.where(fits, middle, high)
+    return low
+
+
+def _refined(
+    line: _Line,
+    edges: Places,
+    divisible: NDArray[np.bool_],
+    gaps: Floats,
+    reliefs: Floats,
+    ahead: Layers,
+    back: Layers,
+    limit: float,
+    few: int,
+) -> tuple[Places, NDArray[np.bool_], Floats, Places]:
+    """Edges where a cut of an optimum may lie: impossible ones go, and blocks that may be cut are divided.
+
+    With them the blocks' half gaps, and the windows of places (planes, k + 1, 2) for every cut.
+    """
+    count, total_clusters = len(edges) - 1, ahead.windows.shape[1] - 1
+    divided, kept = np.zeros(count + 1, dtype=np.bool_), np.zeros(count + 1, dtype=np.bool_)
+    windows = np.tile(np.array([1, 0]), (len(ahead.rows), total_clusters + 1, 1))
+    for plane in range(len(ahead.rows)):
+        for j in range(total_clusters + 1):
+            low, high = ahead.windows[plane, j].tolist()
+            if low > high:
+                continue
+            other = back.span(len(ahead.rows) - 1 - plane, total_clusters - j, count - high, count - low)[::-1]
+            total = ahead.rows[plane][j] + other
+            kept[low : high + 1] |= total <= limit
+            possible = total - reliefs[low : high + 1] <= limit
+            divided[low : high + 1] |= possible
+            places = np.flatnonzero(possible)
+            if len(places):
+                windows[plane, j] = edges[max(low + places[0] - 1, 0)], edges[low + places[-1]]
+    divided = divided[1:] & divisible
+    kept[[0, -1]] = True
+    kept[:-1] |= divided
+    kept[1:] |= divided
+    pieces = max(2, min(64, few // max(1, int(divided.sum()))))
+    first, last = edges[:-1][divided], edges[1:][divided]
+    inside = first[:, None] + (last - first)[:, None] * np.arange(1, pieces) // pieces
+    finer = np.unique(np.concatenate((edges[kept], inside.reshape(-1))))
+    parent = np.searchsorted(edges, finer[:-1], side="right") - 1
+    narrowed = np.minimum(gaps[parent], line.gaps(finer, *_neighbours(finer, windows)))
+    return finer, divided[parent] & (np.diff(finer) > 1), narrowed, windows
+
+
+def _neighbours(edges: Places, windows: Places) -> tuple[Places, Places]:
+    """For every block, where the cluster before a cut in it can begin at the earliest, and the one after it can end."""
+    end = edges[-1]
+    begin, beyond = np.full(len(edges) - 1, end), np.zeros(len(edges) - 1, dtype=np.int64)
+    some = windows[..., 0] <= windows[..., 1]
+    low = np.where(some, windows[..., 0], end).min(axis=0)
+    high = np.where(some, windows[..., 1], 0).max(axis=0)
+    for j in range(1, len(low) - 1):
+        a, b = np.searchsorted(edges, low[j], side="right") - 1, np.searchsorted(edges, high[j], side="left") + 1
+        np.minimum(begin[a:b], low[j - 1], out=begin[a:b])
+        np.maximum(beyond[a:b], high[j + 1], out=beyond[a:b])
+    return begin, beyond

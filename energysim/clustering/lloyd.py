@@ -1,0 +1,128 @@
+"""Lloyd's iterations on vectors: never more than one block of distances at a time."""
+
+import torch
+from torch import Tensor
+
+from energysim.clustering.leaves import LEAF, MOST_DIMENSIONS, Leaves, argmin
+from energysim.clustering.threads import one_thread
+
+BLOCK_ENTRIES = 1 << 18
+"""Distances held at once."""
+WARM_UP = 32
+"""Samples per cluster on which the first centroids settle before all samples are looked at."""
+
+
+@one_thread()
+def lloyd(
+    points: Tensor,
+    n_clusters: int,
+    seed: int,
+    first: Tensor | None,
+    weights: Tensor | None,
+    fixed_zero: bool,
+    max_iterations: int,
+    tolerance: float,
+) -> tuple[Tensor, Tensor, float, int]:
+    """Centroids (k, d), labels (N,), inertia and iterations; `first` centroids or k-means++ by `seed`.
+
+    Of many samples k-means++ and its first iterations see some only; the iterations returned are those on all.
+    """
+    centroids = _first(points, n_clusters, seed, weights, fixed_zero) if first is None else first
+    least_shift = tolerance * float(points.var(dim=0, correction=0).mean())
+    pays = points.shape[1] <= MOST_DIMENSIONS and len(points) >= 16 * LEAF and n_clusters >= 16
+    leaves = Leaves(points, weights) if pays else None
+    for iteration in range(1, max_iterations + 1):  # noqa: B007
+        sums, mass = _sums(points, centroids, weights) if leaves is None else leaves.step(centroids)
+        moved = torch.where(mass[:, None] > 0, sums / mass[:, None].clamp_min(TINY), 0.0)
+        empty = mass == 0
+        if fixed_zero:
+            moved[0], empty[0] = 0.0, False
+        if bool(empty.any()):
+            _refill(moved, empty, points, centroids, weights)
+        moved = moved.to(points)
+        shift = float(((moved - centroids) ** 2).sum())
+        centroids = moved
+        if shift <= least_shift:
+            break
+    labels = nearest_labels(points, centroids) if leaves is None else leaves.labels(centroids)
+    distances = squared_distances(points, centroids, labels)
+    return centroids, labels, float((distances if weights is None else distances * weights).sum()), iteration
+
+
+TINY = torch.finfo(torch.float64).tiny
+
+
+@one_thread()
+def nearest_labels(points: Tensor, centroids: Tensor) -> Tensor:
+    """Nearest centroid (N,) of every point (N, d), lowest label first among equals."""
+    labels = torch.empty(len(points), dtype=torch.int64, device=points.device)
+    middle = centroids.mean(dim=0)
+    centred = centroids - middle
+    squares = (centred * centred).sum(dim=1, keepdim=True)
+    rows = max(64, BLOCK_ENTRIES // len(centroids))
+    held = points.new_empty(len(centroids), min(rows, len(points)))
+    for start in range(0, len(points), rows):
+        block = (points[start : start + rows] - middle).T
+        held = held if held.shape[1] == block.shape[1] else held.new_empty(len(centroids), block.shape[1])
+        torch.addmm(squares, centred, block, alpha=-2, out=held)
+        labels[start : start + rows] = argmin(held[None])[0]
+    return labels
+
+
+def squared_distances(points: Tensor, centroids: Tensor, labels: Tensor) -> Tensor:
+    """Squared distance (N,) of every point to the centroid of its label, in 64 bits."""
+    total = torch.zeros(len(points), dtype=torch.float64, device=points.device)
+    for axis in range(points.shape[1]):
+        gap = points[:, axis] - centroids[:, axis].contiguous()[labels]
+        total.addcmul_(gap.double(), gap.double())
+    return total
+
+
+def _sums(points: Tensor, centroids: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Weighted sums (k, d) and weights (k,) of the points nearest to each centroid, in 64 bits."""
+    labels, k = nearest_labels(points, centroids), len(centroids)
+    mass = torch.bincount(labels, None if weights is None else weights.double(), k).double()
+    columns = [column if weights is None else column * weights for column in points.T]
+    return torch.stack([torch.bincount(labels, column.double(), k) for column in columns], dim=1), mass
+
+
+def _refill(moved: Tensor, empty: Tensor, points: Tensor, centroids: Tensor, weights: Tensor | None) -> None:
+    """Give every empty cluster the sample that is farthest from its centroid."""
+    distances = squared_distances(points, centroids, nearest_labels(points, centroids))
+    places = empty.nonzero()[:, 0]
+    farthest = (distances if weights is None else distances * weights).topk(min(len(places), len(points))).indices
+    moved[places[: len(farthest)]] = points[farthest].double()
+
+
+def _first(points: Tensor, n_clusters: int, seed: int, weights: Tensor | None, fixed_zero: bool) -> Tensor:
+    """k-means++ on some of the samples, settled there by Lloyd's iterations."""
+    generator = torch.Generator().manual_seed(seed)
+    some = max(1 << 14, WARM_UP * n_clusters)
+    if len(points) <= 2 * some:
+        return plus_plus(points, n_clusters, generator, weights, fixed_zero)
+    chosen = torch.randint(len(points), (some,), generator=generator).to(points.device)
+    sample, mass = points[chosen], None if weights is None else weights[chosen]
+    if mass is not None and int((mass > 0).sum()) < n_clusters:
+        return plus_plus(points, n_clusters, generator, weights, fixed_zero)
+    first = plus_plus(sample, n_clusters, generator, mass, fixed_zero)
+    return lloyd(sample, n_clusters, seed, first, mass, fixed_zero, 12, 1e-4)[0]
+
+
+def plus_plus(
+    points: Tensor, n_clusters: int, generator: torch.Generator, weights: Tensor | None, fixed_zero: bool
+) -> Tensor:
+    """First centroids (k, d): each a sample drawn by its squared distance to those before it (Arthur 2007)."""
+    mass = points.new_ones(len(points)) if weights is None else weights
+    chosen = [points.new_zeros(points.shape[1]) if fixed_zero else points[_draw(mass, generator)]]
+    distances = ((points - chosen[0]) ** 2).sum(dim=1)
+    while len(chosen) < n_clusters:
+        chosen.append(points[_draw(distances * mass, generator)])
+        distances = torch.minimum(distances, ((points - chosen[-1]) ** 2).sum(dim=1))
+    return torch.stack(chosen)
+
+
+def _draw(mass: Tensor, generator: torch.Generator) -> int:
+    """A place drawn in proportion to `mass`; the last place of any mass catches rounding."""
+    sums = mass.double().cumsum(dim=0)
+    at = torch.rand((), dtype=torch.float64, generator=generator) * sums[-1].cpu()
+    return int(torch.searchsorted(sums, at.to(sums.device), right=True).clamp(max=len(mass) - 1))

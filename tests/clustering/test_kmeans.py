@@ -1,0 +1,313 @@
+"""k-means: worked numbers, exact optima against brute force, Lloyd's laws, refusals."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from energysim.clustering import exact_scalar
+from energysim.clustering.kmeans import FewerClustersWarning, kmeans
+from energysim.clustering.leaves import Leaves, argmin
+from energysim.errors import InputError, UnknownNameError
+
+
+def sse(samples: np.ndarray, weights: np.ndarray) -> float:
+    if not len(samples):
+        return 0.0
+    mean = np.average(samples, axis=0, weights=weights)
+    return float((weights * (samples - mean) ** 2).sum())
+
+
+def best_by_hand(values: np.ndarray, weights: np.ndarray, k: int, fixed_zero: bool) -> float:
+    """Least cost of all ways to cut the sorted values into at most k runs, one of them at zero if it is fixed."""
+    order = np.argsort(values)
+    values, weights, best = values[order], weights[order], np.inf
+    for cuts in combinations(range(len(values) + 1), k - 1):
+        runs = list(zip([0, *cuts], [*cuts, len(values)], strict=True))
+        costs = [sse(values[a:b], weights[a:b]) for a, b in runs]
+        if fixed_zero:
+            zero = [float((weights[a:b] * values[a:b] ** 2).sum()) for a, b in runs]
+            best = min(best, *(sum(costs) - c + z for c, z in zip(costs, zero, strict=True)))
+            if k > 1:
+                continue
+        best = min(best, zero[0] if fixed_zero else sum(costs))
+    return best
+
+
+def test_worked_rows() -> None:
+    # METHODS §2: columns {1, 2} and {3, 4} of [[0, .2, 1, 1.2], [0, 0, 1, 1]]: SSE 0.04, centroids (.1, 0), (1.1, 1).
+    rows = torch.tensor([[0.0, 0.0], [0.2, 0.0], [1.0, 1.0], [1.2, 1.0]])
+    result = kmeans(rows, 2, seed=0)
+    assert result.inertia == pytest.approx(0.04)
+    assert sorted(result.centroids.tolist()) == [pytest.approx([0.1, 0.0]), pytest.approx([1.1, 1.0])]
+    assert result.labels[0] == result.labels[1] != result.labels[2] == result.labels[3]
+    assert result.iterations >= 1
+
+
+def test_worked_scalars() -> None:
+    # Two pairs and a single: means 0.1, 1.1 and 5; SSE 2 * 2 * 0.1^2 = 0.04.
+    result = kmeans(torch.tensor([[5.0], [0.0], [1.2], [0.2], [1.0]], dtype=torch.float64), 3, seed=0)
+    assert result.centroids[:, 0].tolist() == pytest.approx([0.1, 1.1, 5.0])
+    assert result.labels.tolist() == [2, 0, 1, 0, 1]
+    assert result.inertia == pytest.approx(0.04)
+
+
+@given(
+    st.lists(st.integers(-20, 20), min_size=2, max_size=9),
+    st.integers(1, 4),
+    st.booleans(),
+    st.randoms(use_true_random=False),
+)
+def test_scalars_are_optimal(values: list[int], k: int, fixed_zero: bool, random: object) -> None:
+    samples = np.array(values, dtype=np.float64) / 4
+    weights = np.array([random.randint(1, 3) for _ in values], dtype=np.float64)  # type: ignore[attr-defined]
+    if len({*values, *([0] if fixed_zero else [])}) <= k:
+        return
+    result = kmeans(samples[:, None], k, seed=0, sample_weight=weights, fixed_zero=fixed_zero)
+    assert result.inertia == pytest.approx(best_by_hand(samples, weights, k, fixed_zero), abs=1e-9)
+    nearest = np.abs(samples[:, None] - result.centroids.numpy()[:, 0]).min(axis=1)
+    assert result.inertia == pytest.approx(float((weights * nearest**2).sum()), abs=1e-9)
+    assert not fixed_zero or result.centroids[0] == 0
+    assert len(result.centroids) <= k
+
+
+def simple_optimum(values: np.ndarray, weights: np.ndarray, k: int) -> float:
+    """Least cost by the plain programme over all pairs of places."""
+    order = np.argsort(values)
+    x, w = values[order], weights[order]
+    sums = np.concatenate((np.zeros((3, 1)), np.cumsum((w, w * x, w * x * x), axis=1)), axis=1)
+    mass, first, second = sums[:, None, :] - sums[:, :, None]
+    cost = np.where(mass > 0, second - first**2 / np.where(mass > 0, mass, 1), 0.0)
+    cost[np.tril_indices(len(cost), -1)] = np.inf
+    least = cost[0]
+    for _ in range(k - 1):
+        least = (least[:, None] + cost).min(axis=0)
+    return float(least[-1])
+
+
+@pytest.mark.parametrize("k", [2, 5, 16, 40])
+@pytest.mark.parametrize("shape", ["normal", "two humps", "heavy tails", "lattice"])
+def test_refined_blocks_reach_the_optimum(shape: str, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # With few first blocks the bound, the division and the windows all have to work for 700 values.
+    random = np.random.default_rng(k)
+    values = {
+        "normal": random.standard_normal(700),
+        "two humps": np.concatenate((random.normal(-3, 1, 300), random.normal(2, 0.2, 400))),
+        "heavy tails": random.standard_t(1.5, 700),
+        "lattice": np.round(random.standard_normal(700) * 60) / 60,
+    }[shape]
+    distinct, counts = np.unique(values, return_counts=True)
+    monkeypatch.setattr(exact_scalar, "FIRST_BLOCKS", 40)
+    starts, _ = exact_scalar.optimal_cuts(distinct, counts.astype(float), k)
+    found = sum(
+        sse(distinct[a:b], counts[a:b].astype(float)) for a, b in zip(starts, [*starts[1:], len(distinct)], strict=True)
+    )
+    assert found == pytest.approx(simple_optimum(values, np.ones(700), k), rel=1e-9)
+
+
+@pytest.mark.parametrize("k", [3, 8])
+def test_refined_blocks_with_a_centroid_at_zero(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(k)
+    values = np.unique(random.normal(0.4, 1, 300))
+    samples = values[:, None]
+    monkeypatch.setattr(exact_scalar, "FIRST_BLOCKS", 20)
+    refined = kmeans(samples, k, seed=0, fixed_zero=True)
+    monkeypatch.setattr(exact_scalar, "FIRST_BLOCKS", 10_000)
+    direct = kmeans(samples, k, seed=0, fixed_zero=True)
+    assert refined.inertia == pytest.approx(direct.inertia, rel=1e-9)
+    assert torch.equal(refined.labels, direct.labels)
+
+
+@pytest.mark.parametrize("k", [4, 16])
+def test_scalars_are_never_worse_than_lloyd(k: int) -> None:
+    samples = torch.randn(20_000, 1, generator=torch.Generator().manual_seed(0)) * 0.02
+    best = kmeans(samples, k, seed=0)
+    for seed in range(3):
+        first = samples[torch.randperm(len(samples), generator=torch.Generator().manual_seed(seed))[:k]]
+        assert best.inertia <= kmeans(samples, k, seed=0, init=first, max_iterations=50).inertia * (1 + 1e-6)
+
+
+def test_more_scalar_clusters_than_the_programme_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = torch.randn(5_000, 1, generator=torch.Generator().manual_seed(0))
+    best = kmeans(samples, 64, seed=0)
+    monkeypatch.setattr("energysim.clustering.kmeans.MOST_EXACT", 32)
+    quick = kmeans(samples, 64, seed=0)
+    assert len(quick.centroids) == 64
+    assert best.inertia <= quick.inertia <= 1.1 * best.inertia
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("d", "k"), [(2, 40), (3, 20), (4, 100), (3, 300)])
+def test_leaves_assign_as_trying_all_centroids_does(d: int, k: int, weighted: bool) -> None:
+    generator = torch.Generator().manual_seed(d * k)
+    points = torch.randn(5_003, d, generator=generator) ** 3
+    weights = torch.rand(len(points), generator=generator) if weighted else None
+    centroids = points[torch.randperm(len(points), generator=generator)[:k]] + 0.01
+    leaves = Leaves(points, weights)
+    labels = leaves.labels(centroids)
+    distances = torch.cdist(points.double(), centroids.double())
+    assert torch.allclose(distances.gather(1, labels[:, None])[:, 0], distances.amin(dim=1), atol=1e-4)
+    assert float((labels == distances.argmin(dim=1)).double().mean()) > 0.999
+    sums, mass = leaves.step(centroids)
+    own = torch.ones(len(points)) if weights is None else weights
+    assert torch.allclose(mass, torch.bincount(labels, own.double(), k), rtol=1e-4)
+    wanted = torch.zeros(k, d, dtype=torch.float64).index_add_(0, labels, (points * own[:, None]).double())
+    assert torch.allclose(sums, wanted, rtol=1e-3, atol=1e-2)
+
+
+def test_equal_scores_go_to_the_first() -> None:
+    scores = torch.tensor([[[1.0, 5.0], [1.0, 2.0], [3.0, 2.0]]])
+    assert argmin(scores).tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize(("n", "d", "k"), [(3_000, 3, 20), (3_000, 9, 20), (500, 2, 3)])
+def test_lloyd_ends_where_nothing_moves_and_by_seed(n: int, d: int, k: int) -> None:
+    samples = torch.randn(n, d, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    one, two = (kmeans(samples, k, seed=5, tolerance=0) for _ in range(2))
+    assert torch.equal(one.centroids, two.centroids)
+    assert torch.equal(one.labels, two.labels)
+    means = torch.stack([samples[one.labels == j].mean(dim=0) for j in range(k)])
+    assert torch.allclose(means, one.centroids, atol=1e-9)
+    distances = torch.cdist(samples, one.centroids) ** 2
+    assert torch.equal(distances.argmin(dim=1), one.labels)
+    assert one.inertia == pytest.approx(float(distances.amin(dim=1).sum()))
+    assert kmeans(samples, k, seed=6, tolerance=0).centroids.tolist() != one.centroids.tolist()
+
+
+def test_given_centroids_and_one_iteration() -> None:
+    # From 0 and 10: {0, 2} and {9, 13} give 1 and 11.
+    samples = torch.tensor([[0.0], [2.0], [9.0], [13.0]])
+    result = kmeans(samples, 2, seed=0, init=[[0.0], [10.0]], max_iterations=1)
+    assert result.centroids[:, 0].tolist() == [1.0, 11.0]
+    assert result.iterations == 1
+    assert result.inertia == 1 + 1 + 4 + 4
+
+
+def test_empty_clusters_are_refilled() -> None:
+    samples = torch.tensor([[0.0, 0.0], [1.0, 0.0], [10.0, 0.0], [11.0, 0.0]])
+    result = kmeans(samples, 3, seed=0, init=[[0.0, 0.0], [500.0, 0.0], [900.0, 0.0]])
+    assert len(result.labels.unique()) == 3
+    assert result.inertia == pytest.approx(0.5)
+
+
+def test_weights_are_repetitions() -> None:
+    samples = torch.randn(60, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    counts = torch.randint(0, 4, (60,), generator=torch.Generator().manual_seed(1))
+    first = samples[:4]
+    repeated = kmeans(samples.repeat_interleave(counts, 0), 4, seed=0, init=first, tolerance=0)
+    weighted = kmeans(samples, 4, seed=0, init=first, sample_weight=counts.double(), tolerance=0)
+    assert torch.allclose(repeated.centroids, weighted.centroids)
+    assert repeated.inertia == pytest.approx(weighted.inertia)
+
+
+@pytest.mark.parametrize("d", [1, 3])
+def test_a_centroid_fixed_at_zero_stays_there(d: int) -> None:
+    samples = torch.randn(400, d, generator=torch.Generator().manual_seed(0)) + 0.3
+    result = kmeans(samples, 5, seed=0, fixed_zero=True)
+    assert not bool(result.centroids[0].any())
+    assert len(result.centroids) == 5
+    assert bool((result.labels == 0).any())
+
+
+# Reports of users of other clusterings, as tests of this one.
+
+
+@pytest.mark.parametrize("d", [1, 2])
+def test_fewer_samples_than_clusters_are_not_left_alone_silently(d: int) -> None:
+    samples = torch.tensor([[1.0], [3.0], [1.0], [2.0]]).expand(-1, d)
+    with pytest.warns(FewerClustersWarning, match="8 clusters asked for, but there are only 3 distinct samples"):
+        result = kmeans(samples, 8, seed=0)
+    assert result.centroids[:, 0].tolist() == [1.0, 2.0, 3.0]
+    assert result.labels.tolist() == [0, 2, 0, 1]
+    assert result.inertia == 0
+    with pytest.warns(FewerClustersWarning, match="zero counted"):
+        assert kmeans(samples, 8, seed=0, fixed_zero=True).centroids[0, 0] == 0
+
+
+def test_kmeans_pytorch_3_no_nan_shift_on_resnet18_sized_rows() -> None:
+    # Rows of a conv of which most are nearly equal: clusters run empty, and means of nothing are NaN.
+    random = torch.Generator().manual_seed(0)
+    samples = torch.randn(12_288, 3, generator=random) * 1e-9
+    samples[:5] += 1.0
+    result = kmeans(samples, 64, seed=0, max_iterations=20)
+    assert bool(result.centroids.isfinite().all())
+    assert np.isfinite(result.inertia)
+
+
+def test_coremltools_2551_exact_scalars_in_little_memory() -> None:
+    # A matrix of places by places for 50,000 distinct values would be 20 GB; all arrays here stay below 200 MB.
+    import tracemalloc
+
+    samples = torch.randn(50_000, 1, generator=torch.Generator().manual_seed(0)) * 0.02
+    tracemalloc.start()
+    kmeans(samples, 8, seed=0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200e6
+
+
+def test_coremltools_2716_four_bits_keep_the_direction() -> None:
+    samples = torch.randn(30_000, 1, generator=torch.Generator().manual_seed(0)) * 0.02
+    result = kmeans(samples, 16, seed=0)
+    shared = result.centroids[result.labels]
+    assert float(torch.nn.functional.cosine_similarity(samples[:, 0], shared[:, 0], dim=0)) > 0.99
+
+
+@pytest.mark.parametrize("d", [1, 2])
+@pytest.mark.parametrize("scale", [1e-40, 1e-20, 1.0, 65_504.0])
+def test_extreme_scales(scale: float, d: int) -> None:
+    samples = torch.cat((torch.linspace(-1, -0.9, 50), torch.linspace(0.9, 1, 50))) * scale
+    result = kmeans(samples[:, None].expand(-1, d), 2, seed=0)
+    assert sorted(result.centroids[:, 0].tolist()) == pytest.approx([-0.95 * scale, 0.95 * scale], rel=1e-4)
+
+
+def test_one_outlier_does_not_spoil_the_rest() -> None:
+    samples = torch.cat((torch.linspace(0, 0.01, 100), torch.linspace(0.04, 0.05, 100), torch.tensor([1e15])))
+    result = kmeans(samples[:, None], 3, seed=0)
+    assert result.centroids[:, 0].tolist() == pytest.approx([0.005, 0.045, 1e15])
+
+
+def test_inputs_are_not_touched() -> None:
+    samples = torch.randn(300, 3, generator=torch.Generator().manual_seed(0))
+    first, weights = samples[:4].clone(), torch.ones(300)
+    copies = [x.clone() for x in (samples, first, weights)]
+    kmeans(samples, 4, seed=0, init=first, sample_weight=weights)
+    kmeans(samples[:, :1], 4, seed=0, sample_weight=weights, fixed_zero=True)
+    assert all(torch.equal(a, b) for a, b in zip((samples, first, weights), copies, strict=True))
+
+
+def test_bad_input() -> None:
+    good = torch.arange(12.0).reshape(6, 2)
+    for samples, message in (
+        (torch.tensor([[1.0], [float("nan")]]), "1 of 2 values are NaN or infinite"),
+        (torch.tensor([[1.0], [float("inf")]]), "1 of 2 values are NaN or infinite"),
+        (torch.zeros(0, 3), "nothing to cluster: 0 samples of length 3"),
+        (torch.zeros(3, 0), "nothing to cluster"),
+        (torch.zeros(3, 2, device="meta"), "meta device"),
+        (torch.eye(3).to_sparse(), "sparse"),
+        (torch.ones(3, 2, dtype=torch.int8), "floating point, not int8"),
+        (torch.ones(3), "must be N x d, not 3"),
+        ("weights", "cannot be read"),
+    ):
+        with pytest.raises(InputError, match=message):
+            kmeans(samples, 1, seed=0)
+    for options, message in (
+        ({"n_clusters": 0}, "n_clusters must be a whole number of at least 1, not 0"),
+        ({"n_clusters": 2.0}, "whole number"),
+        ({"max_iterations": 0}, "max_iterations"),
+        ({"tolerance": -1.0}, "tolerance"),
+        ({"tolerance": float("nan")}, "tolerance"),
+        ({"sample_weight": [1.0]}, "6 samples need as many sample weights"),
+        ({"sample_weight": [-1.0] * 6}, "not negative"),
+        ({"sample_weight": [0.0] * 6}, "not all zero"),
+        ({"init": torch.zeros(3, 2)}, "2 first centroids of length 2"),
+        ({"init": torch.full((2, 2), float("nan"))}, "NaN"),
+        ({"init": torch.ones(2, 2), "fixed_zero": True}, "must be zero"),
+    ):
+        with pytest.raises(InputError, match=message):
+            kmeans(good, **{"n_clusters": 2, "seed": 0, **options})
+    with pytest.raises(UnknownNameError, match="did you mean 'k-means"):
+        kmeans(good, 2, seed=0, init="kmeans++")

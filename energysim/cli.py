@@ -167,8 +167,7 @@ def _add_work(command: argparse.ArgumentParser, *more: str) -> None:
     command.add_argument("--constraints", metavar="FILE", help="a YAML file of restrictions by memory and array")
     says = "what mappings are chosen by: energy (default), latency, or edp, their product"
     command.add_argument("--objective", default="energy", metavar="NAME", help=says)
-    says = "let a memory hold its tensors at different depths of the loop nest (least energy, no constraints)"
-    command.add_argument("--uneven", action="store_true", help=says)
+    command.add_argument("--uneven", action="store_true", help="a memory's tensors may lie at different nest depths")
     says = "seconds for all searches together; what is not proven by then is shown with its gap (default: no limit)"
     command.add_argument("--time-budget", type=float, metavar="SECONDS", help=says)
     says = "BatchNorm as layers of its own, not folded (package.module:function only)"
@@ -264,9 +263,8 @@ def explain_command(options: argparse.Namespace) -> None:
     model = _read(options)
     asked = _asked(options)
     layer, row, entries = explain(model, options.layer, accelerator, **asked)
-    facts, table = accelerator.accelerator, accelerator.table
     chosen = asked["constraints"], options.objective, options.uneven
-    show(explanation(layer, facts, table, row, entries, *chosen), sys.stdout)
+    show(explanation(layer, accelerator.accelerator, accelerator.table, row, entries, *chosen), sys.stdout)
 
 
 def map_command(options: argparse.Namespace) -> None:

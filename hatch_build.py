@@ -15,6 +15,10 @@ KERNELS = (
     "search_heaps",
     "search_tree",
     "search_climb",
+    "search_uneven_bounds",
+    "search_uneven_rows",
+    "search_uneven_places",
+    "search_uneven_tree",
 )
 """Modules of energysim/mapping with a .pxd beside them."""
 

@@ -167,6 +167,7 @@ def _add_work(command: argparse.ArgumentParser, *more: str) -> None:
     command.add_argument("--constraints", metavar="FILE", help="a YAML file of restrictions by memory and array")
     says = "what mappings are chosen by: energy (default), latency, or edp, their product"
     command.add_argument("--objective", default="energy", metavar="NAME", help=says)
+    command.add_argument("--uneven", action="store_true", help="a memory's tensors may lie at different nest depths")
     says = "seconds for all searches together; what is not proven by then is shown with its gap (default: no limit)"
     command.add_argument("--time-budget", type=float, metavar="SECONDS", help=says)
     says = "BatchNorm as layers of its own, not folded (package.module:function only)"
@@ -235,6 +236,7 @@ def _asked(options: argparse.Namespace) -> dict[str, Any]:
         "objective": options.objective,
         "time_budget_s": options.time_budget,
         "cache": _cache(options),
+        "uneven": options.uneven,
     }
 
 
@@ -245,7 +247,8 @@ def _said(options: argparse.Namespace) -> tuple[str, str]:
     usual = {"--batch": 1, "--bits": None, "--dataflow": "unconstrained", "--constraints": None}
     usual["--objective"] = "energy"
     rest = [f"{key} {shlex.quote(str(value))}" for key, value in given.items() if usual.get(key, key) != value]
-    rest += ["--keep-batchnorm"] * options.keep_batchnorm + ["--keep-activations"] * options.keep_activations
+    flags = {"--uneven": options.uneven, "--keep-batchnorm": options.keep_batchnorm}
+    rest += [flag for flag, on in (flags | {"--keep-activations": options.keep_activations}).items() if on]
     return shlex.quote(options.model), " ".join(rest)
 
 
@@ -260,8 +263,8 @@ def explain_command(options: argparse.Namespace) -> None:
     model = _read(options)
     asked = _asked(options)
     layer, row, entries = explain(model, options.layer, accelerator, **asked)
-    facts, table = accelerator.accelerator, accelerator.table
-    show(explanation(layer, facts, table, row, entries, asked["constraints"], options.objective), sys.stdout)
+    chosen = asked["constraints"], options.objective, options.uneven
+    show(explanation(layer, accelerator.accelerator, accelerator.table, row, entries, *chosen), sys.stdout)
 
 
 def map_command(options: argparse.Namespace) -> None:
@@ -283,8 +286,8 @@ def map_command(options: argparse.Namespace) -> None:
     accelerator = described.accelerator
     asked = _asked(options)
     if options.front:
-        if options.mapping or options.format or options.output:
-            raise InputError("--front prints a table; it goes with none of --mapping, --format, -o")
+        if options.mapping or options.format or options.output or options.uneven:
+            raise InputError("--front prints a table; it goes with none of --mapping, --format, -o, --uneven")
         show(front_parts(_read(options), options.layer, described, asked), sys.stdout)
         return
     layer, found = search_layer(_read(options), options.layer, described, **asked)
@@ -293,7 +296,8 @@ def map_command(options: argparse.Namespace) -> None:
     row = own_estimate(layer, described, found, own) if own else best
     form = options.format or "nest"
     constraints = dataflow(options.dataflow, asked["constraints"])
-    parts = mapping_parts(layer, accelerator, row, best if own else None, constraints, options.objective)
+    chosen = constraints, options.objective, options.uneven
+    parts = mapping_parts(layer, accelerator, row, best if own else None, *chosen)
     text = plain(parts) if form == "nest" else mapping_text(layer, accelerator, row, form)
     if options.output:
         files = {Path(options.output): text}

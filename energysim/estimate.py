@@ -52,11 +52,13 @@ def estimate(
     progress: Progress | None = None,
     cache: SearchCache | None = None,
     jobs: int = 1,
+    uneven: bool = False,
 ) -> Estimate:
     """What `model` costs on `accelerator`, layer by layer, each under the best mapping found (equal layers once).
 
     `batch` and `bits` change the model as in `read_model`; `dataflow` and `constraints` (see `read_constraints`)
-    restrict the mappings. `cache` keeps search results on disk (default: no file is read or written), `jobs` is the
+    restrict the mappings, `uneven` lets the tensors of one memory lie at different depths. `cache` keeps search results
+    on disk (default: no file is read or written), `jobs` is the
     most processes that search (more than one: call from under a main guard); the answer depends on neither.
     `time_budget_s` (seconds) is for all searches together. Raises InputError for what is not known and
     NothingFitsError for a layer that no mapping fits on the accelerator.
@@ -70,6 +72,7 @@ def estimate(
         "constraints": plain(asked) or None,
         "objective": objective,
         "time_budget_s": time_budget_s,
+        "uneven": uneven,
     }
     known: dict[object, tuple[LayerEstimate, tuple[Entry, ...]]] = {}
     layers = []
@@ -85,6 +88,7 @@ def estimate(
         time_budget_s=time_budget_s,
         cache=cache,
         jobs=jobs,
+        uneven=uneven,
     )
     with closing(searched):
         for done, layer in enumerate(graph.layers):
@@ -122,6 +126,7 @@ def explain(
     objective: str = "energy",
     time_budget_s: float | None = None,
     cache: SearchCache | None = None,
+    uneven: bool = False,
 ) -> tuple[Layer, LayerEstimate, tuple[Entry, ...]]:
     """One layer of `estimate` with the ledger that its energy is the sum of; raises UnknownNameError for its name."""
     work, found = search_layer(
@@ -135,6 +140,7 @@ def explain(
         objective=objective,
         time_budget_s=time_budget_s,
         cache=cache,
+        uneven=uneven,
     )
     return work, *estimate_layer(work, accelerator, found)
 
@@ -151,6 +157,7 @@ def search_layer(
     objective: str = "energy",
     time_budget_s: float | None = None,
     cache: SearchCache | None = None,
+    uneven: bool = False,
 ) -> tuple[Layer, SearchResult]:
     """The layer of a model with this name and the best mapping found for it; raises UnknownNameError for its name."""
     work = named_layer(read_model(model, batch=batch, bits=bits), layer)
@@ -163,6 +170,7 @@ def search_layer(
         objective=objective,
         time_budget_s=time_budget_s,
         cache=cache,
+        uneven=uneven,
     )
     return work, found
 

@@ -75,9 +75,11 @@ def find_mapping(
     objective: str = "energy",
     limits: Limits | None = None,
     time_budget_s: float | None = None,
+    uneven: bool = False,
 ) -> SearchResult:
     """The best mapping of a layer on an accelerator, within a dataflow and constraints, by energy, latency or product.
 
+    `uneven`: tensors of one memory may be held at different depths of the nest (least energy, no constraints).
     `limits` say how much work the proof may take. Deterministic, unless `time_budget_s` (seconds, above 0) ends the
     search: then the best mapping so far is returned with its bound; the first quick dive always ends. Raises InputError
     for a budget that is none and constraints of which two exclude each other, UnknownNameError for an unknown name,
@@ -87,6 +89,11 @@ def find_mapping(
     search = _Search(layer, accelerator, table, dataflow, constraints, limits or Limits(), time_budget_s)
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, OBJECTIVES)
+    if uneven:
+        from energysim.mapping.search_uneven import check_uneven, find_uneven
+
+        check_uneven(objective, constraints)
+        return find_uneven(search)
     if objective == "latency":
         return search.fastest()
     if objective == "edp":

@@ -69,9 +69,10 @@ def search_key(
     constraints: Constraints,
     objective: str,
     limits: Limits,
+    uneven: bool = False,
 ) -> str:
     """Hash (64 hex digits) of everything a search's answer depends on: the names of layers are not part of it."""
-    work = (code_version(), same_work(layer), accelerator, table, constraints, objective, limits)
+    work = (code_version(), same_work(layer), accelerator, table, constraints, objective, limits, uneven)
     return sha256(json.dumps(_plain(work)).encode()).hexdigest()
 
 

@@ -29,6 +29,7 @@ def find_mappings(
     time_budget_s: float | None = None,
     cache: SearchCache | None = None,
     jobs: int = 1,
+    uneven: bool = False,
 ) -> Generator[SearchResult, None, None]:
     """`find_mapping` of each layer, in order, the same whatever `jobs` (processes at most) and `cache` are.
 
@@ -49,11 +50,12 @@ def find_mappings(
         dataflow=dataflow,
         constraints=asked.restrictions,
         objective=objective,
+        uneven=uneven,
     )
     known: list[SearchResult | None] = [None] * len(layers)
     keys: list[str] = []
     if cache and objective in OBJECTIVES:
-        keys = [search_key(layer, accelerator, table, asked, objective, Limits()) for layer in layers]
+        keys = [search_key(layer, accelerator, table, asked, objective, Limits(), uneven) for layer in layers]
         known = [
             cache.read(key, layer, accelerator, table, asked, objective)
             for key, layer in zip(keys, layers, strict=True)

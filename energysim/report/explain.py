@@ -12,7 +12,7 @@ from energysim.mapping.headroom import axis_uses, rooms
 from energysim.mapping.nest import Loop, Mapping, Storage
 from energysim.mapping.search_rivals import rivals
 from energysim.report.tables import new_table
-from energysim.report.text import BETTER, SPACE, clean, joules, percent, si
+from energysim.report.text import BETTER, SPACES, clean, joules, percent, si
 from energysim.workload.layer import Layer
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def explanation(
     entries: Sequence[Entry],
     constraints: Sequence[Restriction] = (),
     objective: str = "energy",
+    uneven: bool = False,
 ) -> "Iterator[RenderableType]":
     """The layer, its nest, its ledger with sources, what limits it, its time: everything its energy is made of."""
     from rich.text import Text
@@ -56,7 +57,7 @@ def explanation(
         yield Text(line)
     yield Text()
     yield Text("Time: the slowest sets the pace", style="bold")
-    for line in time_lines(row, accelerator, table, objective):
+    for line in time_lines(row, accelerator, table, objective, uneven):
         yield Text(line)
 
 
@@ -134,7 +135,11 @@ def rival_lines(layer: Layer, accelerator: Accelerator, table: EnergyTable, mapp
 
 
 def time_lines(
-    row: LayerEstimate, accelerator: Accelerator, table: EnergyTable, objective: str = "energy"
+    row: LayerEstimate,
+    accelerator: Accelerator,
+    table: EnergyTable,
+    objective: str = "energy",
+    uneven: bool = False,
 ) -> list[str]:
     """Cycles of every component, the latency, and the energy that idle power takes meanwhile."""
     longest = max(len(clean(name)) for name in row.cycles_by_component)
@@ -157,7 +162,7 @@ def time_lines(
     proof = f"proven that none {BETTER[objective]}"
     if not row.optimal:
         proof = f"not proven that none {BETTER[objective]}: the least energy is {joules(row.lower_bound_pj)} or more"
-    lines.append(f"  mapping: {joules(row.energy_pj)}; among {SPACE} within dataflow and constraints, {proof}")
+    lines.append(f"  mapping: {joules(row.energy_pj)}; among {SPACES[uneven]} within dataflow and constraints, {proof}")
     return lines
 
 

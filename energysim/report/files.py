@@ -41,6 +41,7 @@ def run_again(
         again += ["--constraints", beside["constraints.yaml"].name]
     if result.options.get("time_budget_s") is not None:
         again += ["--time-budget", str(result.options["time_budget_s"])]
+    again += ["--uneven"] * bool(result.options.get("uneven"))
     stamp = {
         "options": dict(result.options),
         "run_again": again,

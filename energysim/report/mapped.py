@@ -15,7 +15,7 @@ from energysim.mapping.nest import Mapping
 from energysim.mapping.search import SearchResult, find_front
 from energysim.mapping.timeloop import to_timeloop
 from energysim.report.explain import nest_lines
-from energysim.report.text import BETTER, SPACE, clean, joules, percent
+from energysim.report.text import BETTER, SPACES, clean, joules, percent
 from energysim.workload.graph import LayerGraph
 from energysim.workload.layer import Layer
 from energysim.workload.read import read_model
@@ -50,6 +50,7 @@ def mapping_parts(
     best: LayerEstimate | None = None,
     constraints: Constraints | None = None,
     objective: str = "energy",
+    uneven: bool = False,
 ) -> "Sequence[RenderableType]":
     """The nest, and in words its energy, use and proof; where `best` is given, how far `row` is above it.
 
@@ -61,18 +62,22 @@ def mapping_parts(
     busy = f"compute units busy {percent(row.utilisation) or '0'} % of their steps, {row.latency_cycles:,} cycles"
     lines = [*nest_lines(layer, accelerator, row), "", busy]
     if best is None:
-        lines.append(_proof(row, objective))
+        lines.append(_proof(row, objective, SPACES[uneven]))
     else:
         broken = violations(constraints, layer, accelerator, row.mapping) if constraints else ()
-        lines += [*_count_lines(row), *(f"not met: {clean(why)}" for why in broken), *_comparison(row, best)]
+        lines += [
+            *_count_lines(row),
+            *(f"not met: {clean(why)}" for why in broken),
+            *_comparison(row, best, SPACES[uneven]),
+        ]
     return [Text(head, style="bold"), *map(Text, lines)]
 
 
-def _proof(row: LayerEstimate, objective: str) -> str:
+def _proof(row: LayerEstimate, objective: str, space: str) -> str:
     if row.optimal:
-        return f"proven: among {SPACE} within dataflow and constraints, none {BETTER[objective]}"
+        return f"proven: among {space} within dataflow and constraints, none {BETTER[objective]}"
     least = f"no energy is below {row.lower_bound_pj:,.1f} pJ"
-    return f"not proven that among {SPACE} within dataflow and constraints none {BETTER[objective]}; {least}"
+    return f"not proven that among {space} within dataflow and constraints none {BETTER[objective]}; {least}"
 
 
 def front_parts(
@@ -107,11 +112,11 @@ def _count_lines(row: LayerEstimate) -> list[str]:
     ]
 
 
-def _comparison(row: LayerEstimate, best: LayerEstimate) -> list[str]:
+def _comparison(row: LayerEstimate, best: LayerEstimate, space: str) -> list[str]:
     """How far a mapping is above the best one found and above what that search proved."""
     lines = [f"best found by the search: {best.energy_pj:,.1f} pJ; this mapping: {_away(row, best.energy_pj)}"]
     lines.append(
-        f"lower bound of {SPACE}: {best.lower_bound_pj:,.1f} pJ; this mapping: {_away(row, best.lower_bound_pj)}"
+        f"lower bound of {space}: {best.lower_bound_pj:,.1f} pJ; this mapping: {_away(row, best.lower_bound_pj)}"
     )
     if row.energy_pj < best.lower_bound_pj:
         lines.append("it is below that bound, so it is not of the space, dataflow and constraints that were searched")

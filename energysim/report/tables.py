@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from energysim.costs.result import IDLE, Estimate, LayerEstimate, Totals
 from energysim.report.show import PLAIN_WIDTH
-from energysim.report.text import BETTER, SPACE, bar, clean, in_one_unit, joules, percent, si
+from energysim.report.text import BETTER, SPACES, bar, clean, in_one_unit, joules, percent, si
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -219,7 +219,8 @@ def sentences(result: Estimate, command: Command | None = None) -> list[str]:
     proven = sum(row.optimal for row in rows)
     what = "every layer" if proven == len(rows) else f"{proven} of {len(rows)} layers"
     objective = str(result.options["objective"])
-    sure = f"for {what} it is proven that among {SPACE} ({_restricted(result)}) none {BETTER[objective]}"
+    space = SPACES[bool(result.options.get("uneven"))]
+    sure = f"for {what} it is proven that among {space} ({_restricted(result)}) none {BETTER[objective]}"
     if proven < len(rows) and objective == "energy":
         over = totals.energy_pj / totals.lower_bound_pj - 1 if totals.lower_bound_pj else 0.0
         sure += f"; the sum is at most {over:.2%} above the least, {joules(totals.lower_bound_pj)} or more"

@@ -6,8 +6,8 @@ from math import floor, log10
 
 SI = ((1e-12, "p"), (1e-9, "n"), (1e-6, "µ"), (1e-3, "m"), (1.0, ""), (1e3, "k"), (1e6, "M"), (1e9, "G"), (1e12, "T"))
 
-SPACE = "even mappings by divisors"
-"""What the search covers, in words (docs/decisions/map-space.md): a proof holds for these and no others."""
+SPACES = {False: "even mappings by divisors", True: "uneven mappings by divisors"}
+"""What a search covers, in words, by `uneven` (docs/decisions/): a proof holds for these and no others."""
 
 
 BETTER = {"energy": "costs less", "latency": "is faster", "edp": "has a smaller energy-delay product"}

@@ -17,11 +17,15 @@ KERNELS = (
     "search_heaps",
     "search_tree",
     "search_climb",
+    "search_uneven_bounds",
+    "search_uneven_rows",
+    "search_uneven_places",
+    "search_uneven_tree",
 )
 
 
 def plain_modules() -> dict[str, ModuleType]:
-    """The five modules from their .py files, importing each other; the compiled ones stay where they were."""
+    """The modules from their .py files, importing each other; the compiled ones stay where they were."""
     folder = Path(next(iter(energysim.mapping.__path__)))
     names = [f"energysim.mapping.{name}" for name in KERNELS]
     before = {name: sys.modules.pop(name, None) for name in names}

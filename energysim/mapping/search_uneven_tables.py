@@ -1,0 +1,247 @@
+"""Tables for the search among uneven mappings: levels at which one mark each can stand, and marks with their prices.
+
+The nest is cut by its arrays into segments. A segment's first level lies directly inside its array (segment 0: the
+outermost memory); one more level follows for each of its marks, so that every mark can stand at a depth of its own.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from energysim.hardware.accelerator import Array, Memory
+from energysim.mapping.counts import count
+from energysim.mapping.nest import Loop, Mapping, Storage
+from energysim.mapping.search import energy_pj
+from energysim.mapping.search_problem import Boundary, Problem
+from energysim.mapping.search_space import split_over_axes
+from energysim.mapping.search_tables import Tables
+from energysim.workload.layer import Tensor
+
+Mark = tuple[int, Tensor]
+"""Number of a memory and the tensor that is held there."""
+
+
+@dataclass(frozen=True)
+class UnevenTables:
+    """One choice of bypasses as tables for `search_uneven_tree`, and its results back as mappings."""
+
+    even: Tables
+
+    @property
+    def problem(self) -> Problem:
+        """Layer, accelerator, prices and bypasses."""
+        return self.even.problem
+
+    @cached_property
+    def arrays(self) -> tuple[Array | None, ...]:
+        """The array outside each segment, as the dataflow restricts it; None for segment 0."""
+        return (None, *(array for gap in self.problem.gaps for array in gap))
+
+    @cached_property
+    def memories(self) -> tuple[tuple[int, ...], ...]:
+        """Numbers of the memories in each segment, the outermost one of all left out."""
+        found: list[list[int]] = [[]]
+        number = -1
+        for item in self.problem.accelerator.levels:
+            if isinstance(item, Memory):
+                number += 1
+                if number > 0:
+                    found[-1].append(number)
+            else:
+                found.append([])
+        return tuple(map(tuple, found))
+
+    @cached_property
+    def marks(self) -> tuple[tuple[Mark, ...], ...]:
+        """Marks of each segment, by memory, outermost first."""
+        tensors = self.problem.layer.tensors
+        return tuple(
+            tuple((m, t) for m in numbers for t in tensors if self.problem.keeps(m, t)) for numbers in self.memories
+        )
+
+    @cached_property
+    def every(self) -> tuple[Mark, ...]:
+        """All marks, in the order of their numbers."""
+        return tuple(mark for marks in self.marks for mark in marks)
+
+    @cached_property
+    def first_level(self) -> tuple[int, ...]:
+        """The level directly inside the array of each segment."""
+        found, level = [], 0
+        for marks in self.marks:
+            found.append(level)
+            level += 1 + len(marks)
+        return tuple(found)
+
+    @cached_property
+    def levels(self) -> int:
+        """The compute unit's level: that of the last segment itself where an array stands directly outside it."""
+        last = self.first_level[-1] + len(self.marks[-1])
+        return last if self.memories[-1] == () and len(self.arrays) > 1 else last + 1
+
+    @cached_property
+    def filled(self) -> dict[str, Any]:
+        """Everything that the compiled search asks for."""
+        even, old = dict(self.even.filled), self.even.filled
+        tensors, levels, size = len(self.problem.layer.tensors), self.levels, self.problem.lattice.size
+        shape = (tensors, levels + 1)
+        gap = {self.first_level[s]: g for s, g in zip(range(1, len(self.arrays)), self._old_gaps(), strict=True)}
+        fan, spreads = np.ones(levels + 1), np.zeros((levels + 1, size), dtype=np.uint8)
+        spreads[:, 0] = 1
+        pairs = np.ones((levels + 1, *old["pairs"].shape[1:]), dtype=np.uint8)
+        shares, passes = np.zeros(shape, dtype=np.uint8), np.zeros(shape, dtype=np.uint8)
+        for level, g in gap.items():
+            fan[level], spreads[level], pairs[level] = old["fan"][g], old["spreads"][g], old["pairs"][g]
+            shares[:, level], passes[:, level] = old["shares"][:, g], old["passes"][:, g]
+        even |= {name: np.zeros(shape) for name in ("up", "into", "first", "last_parent", "last_child")}
+        even |= {name: np.zeros((*shape, levels + 1)) for name in ("cross", "last_cross")}
+        even |= {name: np.zeros(shape) for name in ("read_cycles", "write_cycles")}
+        charge = [next((level for level, g in gap.items() if g == c and c), 0) for c in old["charge"]]
+        still = self.problem.stationary
+        even |= {
+            "levels": levels,
+            "fits": np.ones((levels + 1, size), dtype=np.uint8),
+            "spreads": spreads,
+            "pairs": pairs,
+            "fan": fan,
+            "shares": shares,
+            "passes": passes,
+            "untiled": np.zeros((levels, len(self.problem.lattice.dims)), dtype=np.uint8),
+            "parent": np.full(shape, -1, dtype=np.int64),
+            "charge": np.array(charge, dtype=np.int64),
+            "final_cycles": np.zeros((tensors, 2, levels + 1)),
+            "shared_port": np.ones(levels, dtype=np.uint8),
+            "symmetric": 0,
+            "idle_gap": max((g for g in range(1, levels + 1) if fan[g] > 1), default=0),
+            "still_tensor": -1 if still is None else old["still_tensor"],
+            "still_level": 0,
+            "price": self.price,
+        }
+        return even | self._marks(gap) | self._segments()
+
+    def _old_gaps(self) -> list[int]:
+        """Numbers that the even search gives the gaps that have arrays."""
+        return [g for g, array in enumerate(self.even.gap_array) if array is not None]
+
+    def _marks(self, gap: dict[int, int]) -> dict[str, Any]:
+        """Marks, then for each tensor its compute units: prices of the boundary outside each, and what it takes."""
+        tensors, every = self.problem.layer.tensors, self.every
+        total, levels = len(every) + len(tensors), self.levels
+        names = ("up", "into", "first", "last_parent", "last_child")
+        table: dict[str, Any] = {f"mark_{name}": np.zeros(total) for name in names}
+        table |= {f"mark_{name}": np.zeros((total, levels + 1)) for name in ("cross", "last_cross")}
+        before, following = np.full(total, -1, dtype=np.int64), np.full(total, -1, dtype=np.int64)
+        numbers = {(m, t.name): k for k, (m, t) in enumerate(every)}
+        numbers |= {(self.problem.levels, t.name): len(every) + i for i, t in enumerate(tensors)}
+        level_of = {array.name: self.first_level[s] for s, array in enumerate(self.arrays) if array is not None}
+        for b in self.problem.boundaries:
+            k = numbers[b.child, b.tensor.name]
+            before[k] = numbers.get((b.parent, b.tensor.name), -1)
+            if before[k] >= 0:
+                following[before[k]] = k
+            self._prices(table, k, b, level_of)
+        segment = [s for s, marks in enumerate(self.marks) for _ in marks] + [len(self.marks) - 1] * len(tensors)
+        parts: dict[tuple[int, str], int] = {}
+        part, bits, room = [], [], []
+        for m, t in every:
+            memory = self.problem.memories[m]
+            name = (m, memory.part(t.role))
+            if name not in parts:
+                parts[name] = len(parts)
+                capacity = memory.part_bits(name[1])
+                room.append(np.inf if capacity is None else float(capacity))
+            part.append(parts[name])
+            bits.append(self.problem.elements[t.name] * (t.partial_bits or t.bits))
+        return table | {
+            "marks": len(every),
+            "mark_tensor": np.array([tensors.index(t) for _, t in every] + list(range(len(tensors))), dtype=np.int64),
+            "mark_before": before,
+            "mark_following": following,
+            "mark_segment": np.array(segment, dtype=np.int64),
+            "mark_part": np.array(part or [0], dtype=np.int64),
+            "mark_bits": np.array(bits or [np.zeros(self.problem.lattice.size)]),
+            "part_room": np.array(room or [np.inf]),
+        }
+
+    @staticmethod
+    def _prices(table: dict[str, Any], k: int, b: Boundary, level_of: dict[str, int]) -> None:
+        table["mark_up"][k], table["mark_into"][k], table["mark_first"][k] = b.up, b.into, b.first
+        for name, price in b.crossing:
+            table["mark_cross"][k, level_of[name]] = price
+        if b.last:
+            table["mark_last_parent"][k] = b.last[0]
+            for (name, _), price in zip(b.crossing, b.last[1:], strict=False):
+                table["mark_last_cross"][k, level_of[name]] = price
+            if len(b.last) > len(b.crossing) + 1:
+                table["mark_last_child"][k] = b.last[-1]
+
+    def _segments(self) -> dict[str, Any]:
+        """Segments; sets of their marks (bits) that can be left to place, by number of members; sets to begin with."""
+        number = len(self.marks)
+        left: list[tuple[int, int]] = []
+        width = max(map(len, self.marks))
+        row_of = np.full((number, 1 << width), -1, dtype=np.int64)
+        begins: list[tuple[int, int]] = []
+        first_mark = np.cumsum([0, *map(len, self.marks)])
+        for s, marks in enumerate(self.marks):
+            chains = {t.name: [i for i, (_, other) in enumerate(marks) if other is t] for _, t in marks}
+            tails = [[sum(1 << i for i in chain[n:]) for n in range(len(chain) + 1)] for chain in chains.values()]
+            for choice in sorted(product(*tails), key=lambda c: (sum(c).bit_count(), sum(c))):
+                row_of[s, sum(choice)] = len(left)
+                left.append((s, sum(choice)))
+            heads = [[0, 1 << chain[0]] for chain in chains.values()]
+            open_start = not marks or not any(m == self.memories[s][0] for m, _ in marks)
+            begins += [(s, sum(c)) for c in product(*heads) if sum(c) or open_start]
+        return {
+            "segments": number,
+            "segment_level": np.array(self.first_level, dtype=np.int64),
+            "segment_mark": np.array(first_mark, dtype=np.int64),
+            "segment_closed": np.array(
+                [s > 0 and not numbers and s < number - 1 for s, numbers in enumerate(self.memories)], dtype=np.uint8
+            ),
+            "left_segment": np.array([s for s, _ in left], dtype=np.int64),
+            "left_set": np.array([c for _, c in left], dtype=np.int64),
+            "left_row": row_of,
+            "begin_segment": np.array([s for s, _ in begins], dtype=np.int64),
+            "begin_set": np.array([c for _, c in begins], dtype=np.int64),
+        }
+
+    def mapping(self, tile: Any, space: Any, order: Any, where: Any) -> Mapping:
+        """A result of the compiled search as a mapping; `where`: the level of every mark."""
+        problem, dims = self.problem, self.problem.lattice.dims
+        values = problem.lattice.values
+        outermost = problem.memories[0].name
+        nest: list[Loop | Storage] = [Storage(outermost, t.name) for t in problem.layer.tensors]
+        array_at = {level: array for level, array in zip(self.first_level, self.arrays, strict=True) if array}
+        for level in range(self.levels + 1):
+            here = [int(values[i][n]) for i, n in enumerate(tile[level])]
+            factors = {d: int(values[i][space[level][i]]) for i, d in enumerate(dims)}
+            if level:
+                outer = [int(values[i][n]) for i, n in enumerate(tile[level - 1])]
+                bounds = {d: outer[i] // (here[i] * factors[d]) for i, d in enumerate(dims)}
+                nest += [Loop(dims[int(i)], bounds[dims[int(i)]]) for i in order[level - 1] if bounds[dims[int(i)]] > 1]
+            if level in array_at:
+                array = array_at[level]
+                shares = split_over_axes(array, factors) or {}
+                nest += [
+                    Loop(d, shares[d][i], f"{array.name}.{axis.name}")
+                    for i, axis in enumerate(array.axes)
+                    for d in dims
+                    if d in shares and shares[d][i] > 1
+                ]
+            nest += [
+                Storage(problem.memories[m].name, t.name) for k, (m, t) in enumerate(self.every) if where[k] == level
+            ]
+        return Mapping(tuple(nest))
+
+    def price(self, tile: Any, space: Any, order: Any, where: Any) -> float:
+        """pJ of a complete mapping with idle power over its true latency."""
+        problem, mapping = self.problem, self.mapping(tile, space, order, where)
+        counts = count(problem.layer, problem.accelerator, mapping)
+        return energy_pj(problem.layer, problem.accelerator, problem.table, mapping, counts)
+
+
+__all__ = ["UnevenTables"]

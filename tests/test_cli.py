@@ -329,7 +329,7 @@ def test_on_a_terminal_there_is_colour_and_every_line_fits(small: str) -> None:
 def test_progress_is_shown_of_long_work_on_a_terminal(
     small: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, short_s: float, shown: bool
 ) -> None:
-    monkeypatch.setattr("energysim.cli.SHORT_S", short_s)
+    monkeypatch.setattr("energysim.commands.options.SHORT_S", short_s)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     assert main(["estimate", small, "--on", "eyeriss", "--format", "csv"]) == 0

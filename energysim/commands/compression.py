@@ -3,22 +3,18 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from energysim.commands.options import FORMATS, new_command, progress_bar
 from energysim.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from energysim.clustering.share import Progress
     from energysim.compressed.model import CompressedModel
 
-NewCommand = Callable[[Any, str, Callable[[argparse.Namespace], None], str, str], argparse.ArgumentParser]
 
-FORMATS = ("table", "json", "csv")
-
-
-def add_compression_commands(commands: Any, new_command: NewCommand) -> None:
+def add_compression_commands(commands: Any) -> None:
     """Add `compress`, `size` and `decompress` to a parser's commands."""
     command = new_command(
         commands,
@@ -62,7 +58,6 @@ def add_compression_commands(commands: Any, new_command: NewCommand) -> None:
 
 def compress_command(options: argparse.Namespace) -> None:
     """Share a model's weights after training; print the report, and write the file if one is named."""
-    from energysim.cli import progress_bar
     from energysim.compressed.file import write_compressed
     from energysim.report.compression import written
 

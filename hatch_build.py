@@ -9,11 +9,13 @@ KERNELS = (
     "search_windows",
     "search_state",
     "search_shares",
+    "search_ahead",
     "search_rows",
     "search_costs",
     "search_classes",
     "search_heaps",
     "search_tree",
+    "search_moves",
     "search_climb",
     "search_uneven_bounds",
     "search_uneven_rows",
@@ -55,7 +57,7 @@ def compiled(root: Path) -> list[Path]:
     from setuptools.command.build_ext import build_ext
 
     folder = "energysim/mapping"
-    flags = ["-O2", "-ffp-contract=off", "-fwrapv"]
+    flags = ["-O1", "-ffp-contract=off", "-fwrapv"]
     extensions = [
         Extension(f"energysim.mapping.{name}", [f"{root}/{folder}/{name}.py"], extra_compile_args=flags)
         for name in KERNELS

@@ -11,7 +11,7 @@ cdef class Climb(Moves):
     cdef void climb(self)
     cdef integer random(self, integer number) noexcept
     @cython.locals(now=double, warmth=double, cooling=double, limit=double, draw=double, found=double, kind=integer)
-    cdef void heat(self, integer steps)
+    cdef void anneal(self, integer steps)
     @cython.locals(found=double, c=integer, i=integer, j=integer, d=integer, e=integer)
     cdef double try_order(self, double limit)
     @cython.locals(i=integer)

@@ -1,4 +1,4 @@
-"""Bettering a mapping in hand by chance and by search of its neighbours (compiled: search_climb.pxd).
+"""Annealing: a mapping in hand is bettered by moves drawn by chance (compiled: search_climb.pxd).
 
 In deep hierarchies bounds are loose and a dive may end far from the best; neighbours are cheap to price exactly.
 """
@@ -6,28 +6,33 @@ In deep hierarchies bounds are loose and a dive may end far from the best; neigh
 from energysim.mapping.search_moves import Moves
 
 INFINITE = float("inf")
-STEPS = 20_000
+
+STEPS = 5_000
+"""Moves that one annealing tries."""
+
 HOT, COLD = 0.3, 0.001
+"""How much worse than what is in hand a mapping may be at the first move and at the last, relative."""
 
 
 class Climb(Moves):
-    """Annealing: moves of primes between places, pairs of them, and exchanges of loops, taken while not much worse."""
+    """Moves of parts of factors between places, pairs of them, and exchanges of loops, taken where not much worse."""
 
     def climb(self) -> None:
         """Betters the best mapping in hand."""
         if self.levels <= 3 or self.best_pj == INFINITE or self.stopped != 0:
             return
-        self.begin_moves()
-        self.seed = 12345
-        self.heat(STEPS)
+        if self.places == 0:
+            self.begin_moves()
+            self.seed = 12345
+        self.anneal(STEPS)
 
     def random(self, number: int) -> int:
         """A number from 0 to `number` - 1, the same in every run."""
         self.seed = (self.seed * 1103515245 + 12345) & 0x7FFFFFFF
         return (self.seed >> 8) % number
 
-    def heat(self, steps: int) -> None:
-        """One annealing from the best in hand."""
+    def anneal(self, steps: int) -> None:
+        """Moves by chance from the best in hand, of which the worse ones become rare."""
         self.take_best()
         now = self.total(self.cost_at[self.levels])
         warmth, cooling = HOT, (COLD / HOT) ** (1.0 / steps)
@@ -73,10 +78,10 @@ class Climb(Moves):
 
     def part_of(self, d: int, i: int) -> int:
         """A part of the factor at a place: the number of a divisor above one."""
-        while True:
+        part = 1 + self.random(self.factor[i, d])
+        while self.quotient[d, self.factor[i, d], part] < 0:
             part = 1 + self.random(self.factor[i, d])
-            if self.quotient[d, self.factor[i, d], part] >= 0:
-                return part
+        return part
 
     def try_move(self, limit: float) -> float:
         """Moves a part of a factor."""

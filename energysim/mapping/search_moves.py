@@ -3,6 +3,8 @@
 Places of a dim's factors, outermost first: the loops of level 0, the array of gap 1, the loops of level 1 ...
 """
 
+from typing import Any
+
 import numpy as np
 
 from energysim.mapping.search_tree import Tree
@@ -12,6 +14,10 @@ INFINITE = float("inf")
 
 class Moves(Tree):
     """A whole mapping in hand: factors by place (as numbers of divisors), and what each level adds to its cost."""
+
+    def __init__(self, tables: Any) -> None:
+        super().__init__(tables)
+        self.places = 0
 
     def begin_moves(self) -> None:
         """Room, quotients of divisors, and the places where a dim can have factors at all."""

@@ -57,7 +57,7 @@ def compiled(root: Path) -> list[Path]:
     from setuptools.command.build_ext import build_ext
 
     folder = "energysim/mapping"
-    flags = ["-O1", "-ffp-contract=off", "-fwrapv"]
+    flags = ["-O2", "-ffp-contract=off", "-fwrapv"]
     extensions = [
         Extension(f"energysim.mapping.{name}", [f"{root}/{folder}/{name}.py"], extra_compile_args=flags)
         for name in KERNELS

@@ -1,8 +1,8 @@
 """What tensors that go past memories cost at least, once loops outside are known (compiled: search_ahead.pxd).
 
-`inside` of a tile lets every loop outside leave any one tensor where it is. A tensor that comes from the outermost memory
-past others (a *deep* one) is placed late; but loops that are placed already and do not touch it bring all of it again,
-unless none that touches it is inside of them.
+`inside` of a tile lets every loop outside leave any one tensor where it is. A tensor that comes from the outermost
+memory past others (a *deep* one) is placed late; but loops that are placed already and do not touch it bring all of it
+again, unless none that touches it is inside of them.
 """
 
 from typing import Any

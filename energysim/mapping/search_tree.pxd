@@ -39,10 +39,6 @@ cdef class Tree(Heaps):
     cdef void look_outward(self, integer level) noexcept
     @cython.locals(fixed=double, inside=double, now=double, key=double, cycles=double, mask=integer, whole=integer, d=integer, which=integer)
     cdef void orders(self, integer level, double cost, integer row)
-    @cython.locals(reading=double, writing=double)
-    cdef double stalls(self, integer level)
-    @cython.locals(steps=double, more=double, g=integer)
-    cdef double waiting(self, integer level, double cycles)
     @cython.locals(t=integer, waits=integer, k=integer, d=integer)
     cdef integer stays(self, integer level)
     @cython.locals(k=integer)

@@ -314,23 +314,6 @@ class Tree(Heaps):
             if key < self.limit_pj:
                 self.push(key, now, row, which)
 
-    def stalls(self, level: int) -> float:
-        """Cycles whose idle power the prices of the outermost memory already hold."""
-        reading, writing = self.reads[level, 0], self.writes[level, 0]
-        return self.stall_share * (reading + writing) * (1.0 if self.shared_port[0] else 0.5)
-
-    def waiting(self, level: int, cycles: float) -> float:
-        """Least cycles whose idle power is not yet in the price of a mapping placed to a level."""
-        steps = self.volume[self.size - 1] * self.operations
-        for g in range(1, level + 1):
-            steps /= self.volume[self.flat_space[g]]
-        steps *= 1.0 - self.stall_share
-        if level >= self.stall_level:
-            more = cycles - self.stalls(level)
-            if more > steps:
-                return more
-        return steps
-
     def take_order(self, level: int, which: int) -> int:
         """Takes an order for the loops outside a level; 0 when it may not be."""
         for k in range(self.dims):

@@ -1,6 +1,8 @@
 """Compute counted in full adders: what arithmetic costs before anyone chose a technology (DeepK §3)."""
 
 from energysim.errors import InputError
+from energysim.hardware.accelerator import Accelerator
+from energysim.mapping.counts import UNIT, Counts
 from energysim.workload.layer import Layer
 
 
@@ -28,6 +30,18 @@ def full_adders(layer: Layer) -> int:
     length = -(-layer.points // outputs)
     additions = max(0, layer.points - outputs)
     return layer.points * weight_bits * input_bits + additions * _adder_bits(length, weight_bits, input_bits)
+
+
+def full_adders_of_counts(layer: Layer, accelerator: Accelerator, counts: Counts) -> int:
+    """Full adders of what is really done: fewer than `full_adders` where products are shared (DeepK §4.2.2)."""
+    unit = accelerator.compute.name
+    multiplied = counts.values.get((unit, "multiply", UNIT))
+    if multiplied is None:
+        return full_adders(layer)
+    weight_bits, input_bits = (tensor.bits for tensor in layer.tensors if tensor.role != "output")
+    length = -(-layer.points // layer.output.elements(layer.dims))
+    added = counts.values.get((unit, "add", UNIT), 0)
+    return multiplied * weight_bits * input_bits + added * _adder_bits(length, weight_bits, input_bits)
 
 
 def _adder_bits(length: int, weight_bits: int, input_bits: int) -> int:

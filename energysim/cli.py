@@ -11,11 +11,13 @@ from energysim import __version__
 from energysim.commands.catalogue import add_catalogue_commands
 from energysim.commands.compression import add_compression_commands
 from energysim.commands.estimating import add_estimate_commands
+from energysim.commands.metrics import add_metrics_commands
 from energysim.commands.options import Parser
 from energysim.errors import EnergysimError, OutputError
 
 COMMANDS = (
     add_estimate_commands,
+    add_metrics_commands,
     add_compression_commands,
     add_catalogue_commands,
 )

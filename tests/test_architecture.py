@@ -22,7 +22,7 @@ ALLOWED = {
     "workload": {"errors", "yaml_nodes", "yaml_fields", "packaged"},
     "hardware": {"errors", "yaml_nodes", "yaml_fields", "packaged"},
     "mapping": {"errors", "workload", "hardware", "costs", "yaml_nodes", "yaml_fields"},
-    "costs": {"errors", "workload", "hardware", "mapping"},
+    "costs": {"errors", "granularity", "workload", "hardware", "mapping"},
     "estimate": {"errors", "workload", "hardware", "mapping", "costs", "packaged"},
     "calibration": {"errors", "estimate", "workload", "hardware", "mapping", "costs"},
     "report": {"errors", "workload", "hardware", "mapping", "costs", "estimate", "compressed"},

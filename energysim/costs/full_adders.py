@@ -32,6 +32,11 @@ def full_adders(layer: Layer, *, bias: bool = False) -> int:
     return products * weight_bits * input_bits + additions * _adder_bits(length, weight_bits, input_bits)
 
 
+def full_adders_per_operation(layer: Layer) -> float:
+    """Full adders of the mean operation of a layer: a MAC, its share of the additions included, or a plain one."""
+    return full_adders(layer) / (layer.macs + layer.ops)
+
+
 def reduction_length(layer: Layer) -> int:
     """Terms that one output sums, D: points of the layer / outputs, rounded up where outputs sum different numbers."""
     return -(-layer.points // layer.output.elements(layer.dims))

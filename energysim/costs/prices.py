@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from energysim.costs.full_adders import full_adders_per_operation
 from energysim.errors import InputError
 from energysim.hardware.accelerator import Accelerator, EnergyTable, Price
 from energysim.mapping.counts import PARTIAL, UNIT, Counts, Key
@@ -35,6 +36,11 @@ def active_share(layer: Layer, accelerator: Accelerator) -> float:
         if layer.unit == "mac" and tensor.role in accelerator.compute.gates:
             share *= tensor.density
     return share
+
+
+def operation_pj(price: Price, layer: Layer) -> float:
+    """pJ of one operation of a layer: the price, or the price of a full adder times those that one operation takes."""
+    return price.pj * full_adders_per_operation(layer) if price.per_full_adder else price.pj
 
 
 def price_of(accelerator: Accelerator, table: EnergyTable, layer: Layer, key: Key) -> Price:
@@ -73,7 +79,8 @@ def unit_prices(
         price = price_of(accelerator, table, layer, key)
         if tensor == UNIT:
             gated = table.price(component, "gated", UNIT)
-            result[key] = price.pj * share + (gated.pj if gated else 0.0) * (1.0 - share)
+            result[key] = operation_pj(price, layer) * share
+            result[key] += (operation_pj(gated, layer) if gated else 0.0) * (1.0 - share)
             continue
         pj = price.pj
         if price.width_bits is not None:

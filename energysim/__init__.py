@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from energysim.costs.result import Estimate, LayerEstimate
     from energysim.errors import EnergysimError
     from energysim.estimate import estimate
+    from energysim.explore.compare import compare
     from energysim.hardware.accelerator import Accelerator
     from energysim.hardware.read import DescribedAccelerator, read_accelerator
     from energysim.mapping.constraints_yaml import read_constraints
@@ -40,6 +41,7 @@ _HOMES = {
     "LayerGraph": "energysim.workload.graph",
     "Metrics": "energysim.costs.metrics",
     "SearchCache": "energysim.mapping.search_cache",
+    "compare": "energysim.explore.compare",
     "estimate": "energysim.estimate",
     "finalize": "energysim.clustering.prepare",
     "metrics": "energysim.costs.metrics",
@@ -69,6 +71,7 @@ __all__ = [
     "Metrics",
     "SearchCache",
     "__version__",
+    "compare",
     "estimate",
     "finalize",
     "metrics",

@@ -84,8 +84,9 @@ def test_pareto_is_what_nothing_beats(found: Comparison) -> None:
 
 
 def test_equal_points_are_both_on_the_front() -> None:
-    result = energysim.estimate(SMALL, energysim.read_accelerator("one_mac"))
-    twins = Comparison(tuple(Point(name, "dense", "own", "one_mac", result) for name in ("a", "b")))
+    chip = energysim.read_accelerator("one_mac")
+    result = energysim.estimate(SMALL, chip)
+    twins = Comparison(tuple(Point(name, "dense", "own", "one_mac", result, chip.accelerator) for name in ("a", "b")))
     assert twins.front == {0, 1}
 
 

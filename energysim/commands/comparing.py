@@ -26,6 +26,10 @@ def add_compare_commands(commands: Any) -> None:
     command.add_argument("--sort", default="energy", metavar="ORDER", help=says)
     command.add_argument("--format", choices=FORMATS, help="table, json or csv; by default what -o ends in, else table")
     command.add_argument("-o", dest="output", metavar="FILE", help="write the table there")
+    says = "draw the comparison there: .png, .svg or .html (needs matplotlib)"
+    command.add_argument("--picture", metavar="FILE", help=says)
+    says = "what the picture shows: components (default), layers, roofline"
+    command.add_argument("--show", default="components", metavar="KIND", help=says)
     says = "processes that search layers at once (default 1); the answer does not depend on it"
     command.add_argument("--jobs", type=int, default=1, metavar="N", help=says)
 
@@ -34,10 +38,11 @@ def compare_command(options: argparse.Namespace) -> None:
     """Compare and print or write the table."""
     from pathlib import Path
 
-    from energysim.errors import unknown
+    from energysim.errors import OutputError, unknown
     from energysim.explore.compare import ORDERS, compared
     from energysim.report.compared import comparison_parts, rendered_comparison
     from energysim.report.files import SUFFIXES
+    from energysim.report.pictures import check_picture, picture
     from energysim.report.show import show
     from energysim.report.text import clean
     from energysim.report.write import check_writable, spare_inputs, write_together
@@ -46,6 +51,11 @@ def compare_command(options: argparse.Namespace) -> None:
         raise unknown("order", options.sort, ORDERS)
     if options.output:
         check_writable(options.output)
+    if options.picture:
+        check_picture(options.picture, options.show)
+        check_writable(options.picture)
+        if options.output and Path(options.output).resolve() == Path(options.picture).resolve():
+            raise OutputError(f"{clean(options.picture)}: -o and --picture name the same file")
     asked = asked_of(options)
     asked["bits"] = options.bits
     with progress_bar("estimating combinations") as progress:
@@ -58,12 +68,19 @@ def compare_command(options: argparse.Namespace) -> None:
             **asked,
         )
     form = options.format or SUFFIXES.get(Path(options.output or "").suffix.lower(), "table")
+    files: dict[Path, str | bytes] = {}
     if options.output:
-        files = {Path(options.output): rendered_comparison(found, form, options.sort)}
+        files[Path(options.output)] = rendered_comparison(found, form, options.sort)
+    if options.picture:
+        table = rendered_comparison(found, "table", options.sort)
+        files[Path(options.picture)] = picture(found, options.picture, options.show, table)
+    if files:
         spare_inputs(files, [*options.models, *options.on, *(options.bits or ()), options.constraints])
         write_together(files)
         print(f"wrote {', '.join(clean(str(path)) for path in files)}", file=sys.stderr)
-    elif form == "table":
+    if options.output:
+        return
+    if form == "table":
         show(comparison_parts(found, options.sort), sys.stdout)
     else:
         sys.stdout.write(rendered_comparison(found, form, options.sort))

@@ -14,6 +14,7 @@ from energysim import __version__
 from energysim.costs.result import IDLE, Estimate
 from energysim.errors import EnergysimError, InputError, unknown
 from energysim.estimate import Progress, estimate
+from energysim.hardware.accelerator import Accelerator
 from energysim.hardware.read import DescribedAccelerator, read_accelerator
 from energysim.workload.read import read_model
 
@@ -29,13 +30,17 @@ OWN = "own"
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One combination and its estimate; `bits` and `compression` are as they were asked for."""
+    """One combination and its estimate; `bits` and `compression` are as they were asked for.
+
+    `accelerator_facts`: what it was estimated on.
+    """
 
     model: str
     compression: str
     bits: str
     accelerator: str
     estimate: Estimate
+    accelerator_facts: Accelerator
 
     @property
     def names(self) -> tuple[str, str, str, str]:
@@ -228,7 +233,7 @@ def compared(
         except EnergysimError as error:
             what = f"{model}, {way}, {width} bits on {chip}"
             raise type(error)(f"{what}: {error}") from error
-        points.append(Point(model, way, width, chip, result))
+        points.append(Point(model, way, width, chip, result, chips[chip].accelerator))
     return Comparison(tuple(points))
 
 

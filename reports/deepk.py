@@ -69,7 +69,7 @@ def weight_cost_of_lenet() -> Iterator[str]:
     dense = metrics(graph).layers[0].weight_cost_bits
     clusters = range(10, 0, -1)
     yield "\n## LeNet conv1: weight representational cost (figure 2)\n"
-    yield "100 rows of 5. The reduction is 1 - K/N while indices are free; the last row counts them, ceil(log2 K) bits.\n"
+    yield "100 rows of 5. The reduction is 1 - K/N while indices are free; the last row counts ceil(log2 K) bits.\n"
     yield f"| K | {' | '.join(map(str, clusters))} |"
     yield "|" + "---|" * (len(clusters) + 1)
     for counted, label in ((False, "reduction"), (True, "with indices")):

@@ -241,7 +241,7 @@ def used_prices(table: EnergyTable, entries: Iterable[Entry]) -> tuple[UsedPrice
         for action, price in ((entry.priced_as, entry.price), ("gated", entry.gated)):
             if price is not None:
                 paid[entry.component, action, entry.role] = price
-    used = [UsedPrice(*key, p.pj, p.width_bits, p.tier, p.source) for key, p in sorted(paid.items())]
+    used = [UsedPrice(*key, p.pj, p.width_bits, p.tier, p.source, p.per_full_adder) for key, p in sorted(paid.items())]
     idle = table.idle_power_w * 1e12, None, table.idle_power_tier, table.idle_power_source
     return (*used, UsedPrice(IDLE, "second", STATIC, *idle))
 

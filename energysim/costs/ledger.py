@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum
 
+from energysim.costs.full_adders import full_adders_per_operation
 from energysim.costs.prices import PRICED_AS, active_share, bits_moved, energy_by_key, price_of, suppressible
 from energysim.hardware.accelerator import CODEBOOK, PRODUCTS, Accelerator, EnergyTable, Price
 from energysim.mapping.counts import UNIT, Counts
@@ -16,7 +17,8 @@ class Entry:
     """One counted number and what it costs.
 
     `bits` is what one element occupies on the wires (0 where the price is per operation); `active_share` the share
-    that zeros do not suppress; `gated` the price of a suppressed operation, if it has one.
+    that zeros do not suppress; `gated` the price of a suppressed operation, if it has one. `full_adders` is what one
+    operation takes (0 where neither price is per full adder).
     """
 
     component: str
@@ -29,6 +31,14 @@ class Entry:
     active_share: float
     gated: Price | None
     energy_pj: float
+    full_adders: float = 0.0
+
+    @property
+    def gated_pj(self) -> float:
+        """pJ of one suppressed operation."""
+        if self.gated is None:
+            return 0.0
+        return self.gated.pj * (self.full_adders if self.gated.per_full_adder else 1.0)
 
     @property
     def priced_as(self) -> str:
@@ -51,6 +61,7 @@ def ledger(
         moves = price.width_bits is not None and tensor != UNIT
         stops = tensor == UNIT and share < 1.0 and key in gated_keys
         gated = table.price(component, "gated", UNIT) if stops else None
+        by_adder = tensor == UNIT and (price.per_full_adder or (gated is not None and gated.per_full_adder))
         entries.append(
             Entry(
                 component,
@@ -63,6 +74,7 @@ def ledger(
                 share if key in gated_keys else 1.0,
                 gated,
                 energies[key],
+                full_adders_per_operation(layer, action) if by_adder else 0.0,
             )
         )
     return tuple(entries)

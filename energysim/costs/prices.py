@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from energysim.costs.full_adders import full_adders_per_operation
 from energysim.errors import InputError
 from energysim.hardware.accelerator import CODEBOOK, Accelerator, EnergyTable, Price
 from energysim.mapping.counts import LOOK_UP, PARTIAL, PRODUCT, UNIT, Counts, Key
@@ -71,6 +72,11 @@ def _share(layer: Layer, roles: frozenset[str]) -> float:
     return share
 
 
+def operation_pj(price: Price, layer: Layer, action: str = "") -> float:
+    """pJ of one operation of a layer: the price, or the price of a full adder times those that one operation takes."""
+    return price.pj * full_adders_per_operation(layer, action) if price.per_full_adder else price.pj
+
+
 def price_of(accelerator: Accelerator, table: EnergyTable, layer: Layer, key: Key) -> Price:
     """The table's price for a counted key; raises InputError when there is none."""
     component, action, tensor_name = key
@@ -137,7 +143,8 @@ def unit_prices(
         if tensor == UNIT:
             gated = table.price(component, "gated", UNIT)
             active = share if key in gated_keys else 1.0
-            result[key] = price.pj * active + (gated.pj if gated else 0.0) * (1.0 - active)
+            result[key] = operation_pj(price, layer, action) * active
+            result[key] += (operation_pj(gated, layer) if gated else 0.0) * (1.0 - active)
             continue
         pj = price.pj
         if price.width_bits is not None:

@@ -1,7 +1,7 @@
 """The nouns of hardware: facts only, outer to inner. Prices live in the `EnergyTable`."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from math import prod
 from types import MappingProxyType
 
@@ -159,12 +159,16 @@ class Accelerator:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """pJ for one `action`: per access of `width_bits`, or per operation when `width_bits` is None."""
+    """pJ for one `action`: per access of `width_bits`, or per operation when `width_bits` is None.
+
+    `per_full_adder` (operations): for each full adder that the operation takes (DeepK §3) at its operands' bits.
+    """
 
     pj: float
     source: str
     tier: str
     width_bits: int | None = None
+    per_full_adder: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +194,7 @@ class EnergyTable:
 
     def scaled(self, factor: float) -> "EnergyTable":
         """The same table with every price multiplied, idle power included."""
-        scaled = {key: Price(p.pj * factor, p.source, p.tier, p.width_bits) for key, p in self.prices.items()}
+        scaled = {key: replace(price, pj=price.pj * factor) for key, price in self.prices.items()}
         return EnergyTable(scaled, self.idle_power_w * factor, self.idle_power_source, self.idle_power_tier)
 
 

@@ -91,6 +91,6 @@ def _energy(table: EnergyTable, component: str) -> str:
 
 
 def price_in_words(price: Price) -> str:
-    """As in "9.36 pJ/16 b (table)"."""
-    per = f"/{price.width_bits} b" if price.width_bits else ""
+    """As in "9.36 pJ/16 b (table)"; "0.0052 pJ/FA" is for each full adder."""
+    per = f"/{price.width_bits} b" if price.width_bits else "/FA" * price.per_full_adder
     return f"{price.pj:.4g} pJ{per} ({price.tier})"

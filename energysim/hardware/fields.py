@@ -34,7 +34,9 @@ _UP_TO = Either((_POSITIVE, Text(choices=(UNLIMITED,))))
 _SOURCE = Field(Text(), "who says so: a key of 'sources', or the citation itself")
 _TIER = Field(Text(choices=TIERS), "how far the number can be trusted, best first")
 _PJ = Field(Number(), "energy in picojoules; 0 must be meant, and have its source, like any other")
-OPERATION = Record("price", {"pj": _PJ, "source": _SOURCE, "tier": _TIER})
+PER = ("operation", "full_adder")
+_PER = Field(Text(choices=PER), "the price is for one operation, or for each full adder that it takes", PER[0])
+OPERATION = Record("price", {"pj": _PJ, "per": _PER, "source": _SOURCE, "tier": _TIER})
 _PER_BITS = Field(
     Either((Integer(1), Text(choices=(ANY,)))),
     "the price is for so many bits; 'any': for one element, however wide",

@@ -265,7 +265,8 @@ def _sharing_prices(fields: Fields, accelerator: Accelerator, others: Prices, pr
 
 def _price(fields: Fields, sources: Mapping[str, str], problems: Problems) -> Price:
     width = fields.get("per_bits", ANY)
-    return Price(fields["pj"], _cited(fields, sources, problems), fields["tier"], None if width == ANY else width)
+    cited, adders = _cited(fields, sources, problems), fields.get("per") == "full_adder"
+    return Price(fields["pj"], cited, fields["tier"], None if width == ANY else width, adders)
 
 
 def _cited(fields: Fields, sources: Mapping[str, str], problems: Problems) -> str:
@@ -371,8 +372,9 @@ def _in_order(roles: frozenset[str]) -> list[str]:
 
 def _said_of_prices(table: EnergyTable, component: str, keys: Mapping[str, str], *, per_access: bool) -> dict[str, Any]:
     def said(price: Price) -> dict[str, Any]:
-        width = {"per_bits": price.width_bits or ANY} if per_access else {}
-        return {"pj": price.pj, **width, "source": keys[price.source], "tier": price.tier}
+        width: dict[str, Any] = {"per_bits": price.width_bits or ANY} if per_access else {}
+        per = {"per": "full_adder"} if price.per_full_adder else width
+        return {"pj": price.pj, **per, "source": keys[price.source], "tier": price.tier}
 
     def of(role: str) -> Iterator[tuple[str, dict[str, Any]]]:
         return ((key[1], said(price)) for key, price in table.prices.items() if key[0] == component and key[2] == role)

@@ -13,13 +13,30 @@ from types import MappingProxyType
 from typing import Any
 
 from energysim.errors import InputError, unknown
-from energysim.workload.encoding import ENCODINGS
+from energysim.workload.encoding import ENCODINGS, Codebook
 from energysim.workload.graph import Edge, LayerGraph, clean_name
-from energysim.workload.layer import DIMS, ROLES, Layer, Rank, Tensor
+from energysim.workload.layer import DIMS, ROLES, WINDOWS, Layer, Rank, Tensor, Window
 from energysim.workload.operations import PLAIN, usual
 from energysim.yaml_fields import Either, Field, Fields, Integer, ListOf, MapOf, Number, Record, Text, read_fields
 from energysim.yaml_nodes import Problems, flow_style, load
 
+CODEBOOK = Record(
+    "codebook",
+    {
+        "granularity": Field(Text(), "what a sample is, as in row, scalar, vector:4"),
+        "clusters": Field(Integer(1), "centroids of one codebook"),
+        "length": Field(Integer(1), "elements of one sample"),
+        "samples": Field(Integer(1), "samples of the weight"),
+        "index_bits": Field(Integer(0, 32), "fixed width of an index"),
+        "coded_bits": Field(Number(0), "mean bits of an index as the file codes it, its tables included"),
+        "blocks": Field(Integer(1), "parts of the weight with a codebook of their own", 1),
+        "coding": Field(Text(), "how the file codes indices", "fixed"),
+        "zero_share": Field(Number(0, maximum=1), "share of samples that are zero throughout", 0.0),
+        "sample": Field(
+            MapOf(Integer(1), keys=Text(choices=DIMS)), "how much of each dim a sample spans; {} for one weight", None
+        ),
+    },
+)
 FORMAT = Record(
     "format",
     {
@@ -27,6 +44,7 @@ FORMAT = Record(
         "density": Field(Number(0, maximum=1), "share of elements that are not zero", 1.0),
         "encoding": Field(Text(choices=tuple(ENCODINGS)), "how the tensor is coded where it rests", "dense"),
         "partial_bits": Field(Integer(0, 128), "bits of a partial sum; 0 means as many as of an output", 0),
+        "codebook": Field(CODEBOOK, "how a weight is shared; which sample is which is in the compressed file", None),
     },
 )
 DIM = Text(choices=DIMS)
@@ -41,6 +59,7 @@ TENSOR = Record(
         ),
     },
 )
+MOST_AXES = len(WINDOWS)
 WINDOW = ListOf(Integer(1), minimum_items=2)
 LAYER = Record(
     "layer",
@@ -50,8 +69,8 @@ LAYER = Record(
         "dims": Field(
             Record("dim", {dim: Field(Integer(1), f"size of {dim}", 1) for dim in DIMS}), "sizes of the loop nest", {}
         ),
-        "stride": Field(WINDOW, "steps of a window: height, width", (1, 1)),
-        "dilation": Field(WINDOW, "spacing inside a window: height, width", (1, 1)),
+        "stride": Field(WINDOW, "steps of a window: height, width, or depth, height, width", (1, 1)),
+        "dilation": Field(WINDOW, "spacing inside a window: height, width, or depth, height, width", (1, 1)),
         "parameters": Field(Integer(0), "trained numbers", None),
         "fused": Field(ListOf(ANY_TEXT), "nodes that run inside the layer", ()),
         "from": Field(Either((ListOf(ANY_TEXT), MapOf(Integer(0), keys=ANY_TEXT))), "layers read from", None),
@@ -95,7 +114,10 @@ def from_yaml(path: str | Path) -> LayerGraph:
 
 
 def _layer(given: Fields, problems: Problems) -> Layer:
-    stride, dilation = ((window[0], window[1]) for window in (given["stride"], given["dilation"]))
+    stride, dilation = (tuple(window) for window in (given["stride"], given["dilation"]))
+    for key, window in (("stride", stride), ("dilation", dilation)):
+        if len(window) > MOST_AXES:
+            problems.add(given.at(key), f"{key} has {len(window)} numbers; a window has two or three axes")
     name, op = clean_name(given["name"]), given["op"]
     layer = usual(name, op, {dim: size for dim, size in given["dims"].items() if size != 1}, stride, dilation)
     changed: dict[str, Any] = {
@@ -109,11 +131,18 @@ def _layer(given: Fields, problems: Problems) -> Layer:
         tensors = {tensor.name: tensor for tensor in changed.get("tensors", layer.tensors)}
         for label, fields in given["formats"].items():
             if label in tensors:
-                tensors[label] = replace(tensors[label], **fields)
+                tensors[label] = replace(tensors[label], **fields | {"codebook": _codebook(fields["codebook"])})
             else:
                 problems.add(given["formats"].at(label), str(unknown("tensor", label, tensors)))
         changed["tensors"] = tuple(tensors.values())
     return replace(layer, **changed) if changed else layer
+
+
+def _codebook(fields: Fields | None) -> Codebook | None:
+    if fields is None:
+        return None
+    sample = None if fields["sample"] is None else tuple(fields["sample"].items())
+    return Codebook(**fields | {"sample": sample})
 
 
 def _tensor(label: str, fields: Fields) -> Tensor:
@@ -185,7 +214,7 @@ def _fields(layer: Layer) -> dict[str, Any]:
     except InputError:
         implied = usual(layer.name, "", dims)
     for name, window in (("stride", stride), ("dilation", dilation)):
-        if window != (1, 1):
+        if any(size > 1 for size in window):
             fields[name] = list(window)
     for name in ("unit", "ops_per_point", "parameters"):
         if getattr(layer, name) != getattr(implied, name):
@@ -204,14 +233,15 @@ def _shape(tensor: Tensor) -> tuple[str, str, tuple[Rank, ...]]:
     return (tensor.name, tensor.role, tensor.ranks)
 
 
-def _window(layer: Layer) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Stride and dilation of the ranks H = stride*P + dilation*R and W = stride*Q + dilation*S, where there are any."""
+def _window(layer: Layer) -> tuple[Window, Window]:
+    """Stride and dilation of the ranks `stride*P + dilation*R` and so on, where there are any; depth only if it has."""
     terms: dict[str, int] = {}
     for tensor in layer.tensors:
         for rank in tensor.ranks:
-            if rank.dims in (("P", "R"), ("Q", "S")):
+            if rank.dims in (axis[:2] for axis in WINDOWS):
                 terms |= dict(rank.terms)
-    return (terms.get("P", 1), terms.get("Q", 1)), (terms.get("R", 1), terms.get("S", 1))
+    axes = WINDOWS if "D" in terms else WINDOWS[1:]
+    return tuple(terms.get(axis[0], 1) for axis in axes), tuple(terms.get(axis[1], 1) for axis in axes)
 
 
 def _tensor_fields(tensor: Tensor) -> dict[str, Any]:
@@ -221,6 +251,11 @@ def _tensor_fields(tensor: Tensor) -> dict[str, Any]:
 
 
 def _format(tensor: Tensor) -> dict[str, Any]:
-    return {
-        name: getattr(tensor, name) for name, field in FORMAT.fields.items() if getattr(tensor, name) != field.default
-    }
+    plain = (name for name in FORMAT.fields if name != "codebook")
+    given = {name: getattr(tensor, name) for name in plain if getattr(tensor, name) != FORMAT.fields[name].default}
+    book = tensor.codebook
+    if book is None:
+        return given
+    values = {name: getattr(book, name) for name in CODEBOOK.fields if name != "sample"}
+    said = {name: value for name, value in values.items() if value != CODEBOOK.fields[name].default}
+    return given | {"codebook": said if book.sample is None else said | {"sample": dict(book.sample)}}

@@ -190,6 +190,29 @@ class Tables:
         priced = {"up": up, "first": first, "last_parent": last, "constant_pj": constant}
         return base | priced | {"stall_share": share}
 
+    def alike_inside(self, other: "Tables") -> bool:
+        """Whether another choice of bypasses has the same rows inside level 1, priced alike where windows slide.
+
+        Then only prices of tensors without windows differ there, outputs apart (`Ahead.lend`).
+        """
+        mine, theirs = self.filled, other.filled
+        if mine["idle_pj"] > 0.0 or mine["levels"] < 3 or self.problem.products or self.unsure:
+            return False
+        inside = ("fits", "pairs", "up", "into", "cross", "parent")
+        same = all(np.array_equal(mine[name], theirs[name]) for name in ("spreads", "charge", "first", "last_cross"))
+        same = same and all(np.array_equal(mine[name], theirs[name]) for name in ("last_parent", "last_child"))
+        for name in inside[:2]:
+            same = same and np.array_equal(mine[name][2:], theirs[name][2:])
+        same = same and np.array_equal(mine["untiled"][1:], theirs["untiled"][1:])
+        moved = np.zeros(mine["parent"].shape, dtype=bool)
+        for name in inside[2:]:
+            unequal = mine[name] != theirs[name]
+            moved |= unequal.any(axis=2) if unequal.ndim == 3 else unequal
+        plain = (np.diff(mine["rank_start"]) == 0) & (mine["is_output"] == 0)
+        reached = np.flatnonzero(moved[:, 2:].any(axis=1))
+        only = (moved == (mine["parent"] != theirs["parent"]))[:, 2:].all()
+        return bool(same and only and not moved[:, -1].any() and plain[reached].all())
+
     def _tile_pj(self) -> Any:
         """pJ by level and tile that no loop outside changes."""
         table = np.zeros((len(self.levels) + 1, self.problem.lattice.size))

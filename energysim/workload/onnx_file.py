@@ -119,7 +119,7 @@ def fields(data: Buffer, start: int, end: int) -> Iterator[tuple[int, int, int, 
             raise ModelReadError(f"not an ONNX model, or damaged: no field of one starts at byte {at:,}")
         if stop > end:
             raise ModelReadError(
-                f"cut off or damaged: the field at byte {at:,} declares {stop - begin:,} bytes, {end - begin:,} are left"
+                f"cut off or damaged: a field at byte {at:,} declares {stop - begin:,} bytes; {end - begin:,} are left"
             )
         yield number, wire, at, begin, stop
         at = stop

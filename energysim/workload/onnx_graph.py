@@ -49,7 +49,7 @@ READ_PLACES: Mapping[str, tuple[int, ...]] = {
     "BatchNormalization": (0, 1, 2),
     "NonMaxSuppression": (0, 1),
 }
-"""Which inputs hold elements that are worked on; the others say how (axes, scales, bounds). All, of other operations."""
+"""Which inputs hold elements that are worked on; others say how (axes, scales, bounds). All, of other operations."""
 FAULTS = (ValueError, KeyError, IndexError, TypeError, ZeroDivisionError, OverflowError, AttributeError, MemoryError)
 """What arithmetic raises on attributes and shapes that contradict each other."""
 

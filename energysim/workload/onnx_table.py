@@ -121,8 +121,8 @@ def _rows() -> Iterator[tuple[str, Operation]]:
         says = "free where the indices are stored, else what is taken is read and written; Gather of a table: its rows"
         yield name, Operation("data", says, common.make_embedding)
     for says, makers in COMPUTE:
-        for names, maker in makers.items():
-            yield from ((name, Operation("compute", says, maker)) for name in names.split())
+        for several_names, maker in makers.items():
+            yield from ((name, Operation("compute", says, maker)) for name in several_names.split())
     for name, plain in (UNARY | BINARY).items():
         yield name, Operation("compute", "1 operation for each element", make_pointwise(plain))
     for name, (_, ops) in REDUCTIONS.items():

@@ -4,7 +4,7 @@ import importlib
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -52,7 +52,7 @@ class Options:
     name: str | None = None
     fold_batchnorm: bool = True
     fuse_activations: bool = True
-    dims: Mapping[str, int] = MappingProxyType({})
+    dims: Mapping[str, int] = field(default_factory=dict)
     trips: int | None = None
     read_weights: bool = False
 

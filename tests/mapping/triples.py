@@ -19,7 +19,10 @@ def layers(draw: Draw, most: int = 5, most_points: int = 300) -> Layer:
     kind = draw(st.sampled_from(["convolution", "convolution", "transposed", "pooling", "add", "volume"]))
     sizes: dict[str, int] = {}
     points = 1
-    for d in (draw(st.sampled_from((("P", "R"), ("Q", "S"), ("M", "C"), ("N", "G"), ("D", "T")))), draw(st.permutations(DIMS))):
+    for d in (
+        draw(st.sampled_from((("P", "R"), ("Q", "S"), ("M", "C"), ("N", "G"), ("D", "T")))),
+        draw(st.permutations(DIMS)),
+    ):
         for dim in d:
             if dim not in sizes:
                 sizes[dim] = draw(st.integers(1, max(1, min(most, most_points // points))))

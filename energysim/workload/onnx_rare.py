@@ -1,5 +1,6 @@
 """ONNX operations that few networks have: sampling, sorting, transforms, losses, trees and support vectors."""
 
+from collections import Counter
 from dataclasses import replace
 from math import ceil, log2, prod
 
@@ -91,7 +92,7 @@ def trees(call: OnnxCall) -> Layer:
     if "tree_roots" in call.attributes:
         sizes = [len(call.attributes.get("nodes_splits", (0,))) / max(1, len(trees))] * len(trees)
     else:
-        sizes = [float(trees.count(each)) for each in set(trees)]
+        sizes = [float(count) for count in Counter(trees).values()]
     total = _samples(call)[0] * sum(ceil(log2(size + 1)) for size in sizes)
     layer = traffic(
         call.name, "tree_ensemble", [shape for shape in call.results if prod(shape)] or [(1,)], [call.operand(0)]

@@ -274,3 +274,38 @@ DATA: Mapping[frozenset[str], Maker] = {
 
 OPERATIONS: Mapping[str, Operation] = MappingProxyType(dict(_rows()))
 """Every operation by its name (those of the training domain with the domain before it)."""
+
+INTRODUCTION = """# What each operation of ONNX costs
+
+`python -m energysim.workload.onnx_table` writes this page from the table by which models are read; a test compares it
+with the operations that the `onnx` package knows: none is missing.
+
+* **compute**: counted exactly, in MACs or plain operations. Element-wise operations with one computed operand run inside
+  the layer that computes it (`--keep-activations` makes them layers of their own), a BatchNorm behind a convolution or
+  product is folded (`--keep-batchnorm`), a GELU, SiLU, layer or local response normalisation that is written out as
+  several nodes is one.
+* **view**: free, since elements are only renamed or laid out; edges stay exact behind them, element for element.
+* **data**: moves elements by what other elements say. Free where these are stored in the model, else traffic: every
+  operand is read once and every result written once.
+* **control**: the body is costed, one branch of an If (the one with more work where the condition is not known), a Loop
+  or Scan times the trips, where they are known or given with `--trips`.
+* **stored**: depends on nothing but the model, so it is computed once, when the model is loaded.
+
+Operations of other domains are costed as traffic, with a warning. PyTorch models go through the same makers of layers
+where they have the same operation.
+
+| operation | kind | cost |
+|---|---|---|
+"""
+
+
+def operations_page() -> str:
+    """`docs/operations.md`."""
+    rows = (f"| {name} | {each.kind} | {each.says} |\n" for name, each in sorted(OPERATIONS.items()))
+    return INTRODUCTION + "".join(rows)
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(operations_page())

@@ -85,6 +85,7 @@ models: $(VENV)/dev
 
 reports: $(VENV)/kernels $(VENV)/report
 	$(BIN)/python -m reports.eyeriss
+	$(BIN)/python -m reports.full_adders
 	$(BIN)/python -m reports.search_growth
 
 # Debian's package dataset-fashion-mnist has the images; under 20 minutes of CPU time.

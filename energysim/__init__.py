@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from energysim.compressed.file import read_compressed, write_compressed
     from energysim.compressed.model import CompressedModel
     from energysim.compressed.size import size_report
+    from energysim.costs.metrics import Metrics, metrics, planned_sharing
     from energysim.costs.result import Estimate, LayerEstimate
     from energysim.errors import EnergysimError
     from energysim.estimate import estimate
+    from energysim.explore.compare import compare
     from energysim.hardware.accelerator import Accelerator
     from energysim.hardware.read import DescribedAccelerator, read_accelerator
     from energysim.mapping.constraints_yaml import read_constraints
@@ -37,9 +39,13 @@ _HOMES = {
     "Layer": "energysim.workload.layer",
     "LayerEstimate": "energysim.costs.result",
     "LayerGraph": "energysim.workload.graph",
+    "Metrics": "energysim.costs.metrics",
     "SearchCache": "energysim.mapping.search_cache",
+    "compare": "energysim.explore.compare",
     "estimate": "energysim.estimate",
     "finalize": "energysim.clustering.prepare",
+    "metrics": "energysim.costs.metrics",
+    "planned_sharing": "energysim.costs.metrics",
     "prepare": "energysim.clustering.prepare",
     "read_accelerator": "energysim.hardware.read",
     "read_constraints": "energysim.mapping.constraints_yaml",
@@ -62,10 +68,14 @@ __all__ = [
     "Layer",
     "LayerEstimate",
     "LayerGraph",
+    "Metrics",
     "SearchCache",
     "__version__",
+    "compare",
     "estimate",
     "finalize",
+    "metrics",
+    "planned_sharing",
     "prepare",
     "read_accelerator",
     "read_compressed",

@@ -9,13 +9,17 @@ from io import TextIOWrapper
 
 from energysim import __version__
 from energysim.commands.catalogue import add_catalogue_commands
+from energysim.commands.comparing import add_compare_commands
 from energysim.commands.compression import add_compression_commands
 from energysim.commands.estimating import add_estimate_commands
+from energysim.commands.metrics import add_metrics_commands
 from energysim.commands.options import Parser
 from energysim.errors import EnergysimError, OutputError
 
 COMMANDS = (
     add_estimate_commands,
+    add_compare_commands,
+    add_metrics_commands,
     add_compression_commands,
     add_catalogue_commands,
 )

@@ -19,13 +19,14 @@ ALLOWED = {
     "yaml_fields": {"errors", "yaml_nodes"},
     "compressed": {"errors", "granularity"},
     "clustering": {"errors", "granularity", "compressed", "yaml_nodes", "yaml_fields"},
-    "workload": {"errors", "yaml_nodes", "yaml_fields", "packaged"},
+    "workload": {"errors", "yaml_nodes", "yaml_fields", "packaged", "compressed"},
     "hardware": {"errors", "yaml_nodes", "yaml_fields", "packaged"},
     "mapping": {"errors", "workload", "hardware", "costs", "yaml_nodes", "yaml_fields"},
-    "costs": {"errors", "workload", "hardware", "mapping"},
+    "costs": {"errors", "granularity", "workload", "hardware", "mapping"},
     "estimate": {"errors", "workload", "hardware", "mapping", "costs", "packaged"},
+    "explore": {"errors", "estimate", "workload", "hardware", "mapping", "costs"},
     "calibration": {"errors", "estimate", "workload", "hardware", "mapping", "costs"},
-    "report": {"errors", "workload", "hardware", "mapping", "costs", "estimate", "compressed"},
+    "report": {"errors", "workload", "hardware", "mapping", "costs", "estimate", "compressed", "explore"},
 }
 """Room to the rooms it may import; the command line and the package's front door may import every room."""
 

@@ -60,9 +60,18 @@ def add_work(command: argparse.ArgumentParser, *more: str) -> None:
         command.add_argument(name, metavar=name.upper(), help=f"name of a {name}")
     says = "a name (see `energysim accelerators`), or FILE.yaml"
     command.add_argument("--on", required=True, metavar="ACCELERATOR", help=says)
+    command.add_argument("--bits", metavar="BITS", help=SAYS_BITS)
+    add_search(command)
+
+
+SAYS_BITS = "8, w4a8 (weights 4, activations 8), or a YAML file of bits and densities per layer (default: the model's)"
+
+
+def add_search(command: argparse.ArgumentParser) -> None:
+    """The arguments that say how a model is read and how its mappings are searched."""
     command.add_argument("--batch", type=int, default=1, metavar="N", help="inputs at once (default 1)")
-    says = "8, w4a8 (weights 4, activations 8), or a YAML file of bits and densities per layer (default: the model's)"
-    command.add_argument("--bits", metavar="BITS", help=says)
+    says = "a compressed file of the model (see `energysim compress`): how its weights are shared"
+    command.add_argument("--compressed", metavar="FILE", help=says)
     says = "a restriction of the mappings searched: row_stationary, ... (default unconstrained)"
     command.add_argument("--dataflow", default="unconstrained", metavar="NAME", help=says)
     command.add_argument("--constraints", metavar="FILE", help="a YAML file of restrictions by memory and array")
@@ -102,6 +111,7 @@ def read_given_model(options: argparse.Namespace) -> "LayerGraph":
         dims=dims_of(options.dim),
         trips=options.trips,
         read_weights=options.read_weights,
+        compressed=options.compressed,
     )
 
 
@@ -138,7 +148,8 @@ def said_of(options: argparse.Namespace) -> tuple[str, str]:
     """How the model, and what it runs on, were given: ready to be typed again."""
     given = {"--on": options.on, "--batch": options.batch, "--bits": options.bits, "--dataflow": options.dataflow}
     given |= {"--constraints": options.constraints, "--objective": options.objective}
-    usual = {"--batch": 1, "--bits": None, "--dataflow": "unconstrained", "--constraints": None}
+    given |= {"--compressed": options.compressed}
+    usual = {"--batch": 1, "--bits": None, "--dataflow": "unconstrained", "--constraints": None, "--compressed": None}
     usual["--objective"] = "energy"
     rest = [f"{key} {shlex.quote(str(value))}" for key, value in given.items() if usual.get(key, key) != value]
     rest += [f"--dim {shlex.quote(each)}" for each in options.dim]

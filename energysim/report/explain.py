@@ -196,13 +196,13 @@ def _ledger_lines(
     for entry in entries:
         active = entry.active_share < 1
         count = f"{entry.count:,}"
-        gated_pj = entry.gated.pj * entry.count * (1 - entry.active_share) if entry.gated else 0.0
+        gated_pj = entry.gated_pj * entry.count * (1 - entry.active_share)
         done_pj = entry.energy_pj - gated_pj
         lines.append(
             [
                 clean(f"{entry.component} {entry.action} {entry.tensor.replace('_', ' ')}"),
                 count,
-                f"{entry.bits:.6g}" if entry.price.width_bits else "",
+                f"{entry.bits:.6g}" if entry.price.width_bits else _adders(entry, entry.price),
                 price_text(entry.price),
                 f"{entry.active_share:.6g}" if active else "",
                 energy_text(done_pj, row),
@@ -211,7 +211,7 @@ def _ledger_lines(
             ]
         )
         if entry.gated:
-            what = [clean(f"{entry.component} gated"), count, "", price_text(entry.gated)]
+            what = [clean(f"{entry.component} gated"), count, _adders(entry, entry.gated), price_text(entry.gated)]
             share = [f"{1 - entry.active_share:.6g}", energy_text(gated_pj, row), percent(gated_pj / whole)]
             lines.append([*what, *share, _mark(sources, entry.gated)])
     if table.idle_power_w:
@@ -222,14 +222,18 @@ def _ledger_lines(
     return lines
 
 
+def _adders(entry: Entry, price: Price) -> str:
+    return f"{entry.full_adders:.6g} FA" if price.per_full_adder else ""
+
+
 def energy_text(energy_pj: float, row: LayerEstimate) -> str:
     """Picojoules with as many decimals as it takes to check a product by hand."""
     return f"{energy_pj:,.{3 if row.energy_pj < 1e6 else 1}f}"
 
 
 def price_text(price: Price) -> str:
-    """pJ as the table has them: "312/16" for 312 pJ per access of 16 bits, else pJ for one operation or access."""
-    return f"{price.pj:.6g}" + (f"/{price.width_bits}" if price.width_bits else "")
+    """pJ as the table has them: "312/16" for an access of 16 bits, "0.005/FA" a full adder, else one operation."""
+    return f"{price.pj:.6g}" + (f"/{price.width_bits}" if price.width_bits else "/FA" * price.per_full_adder)
 
 
 def _mark(sources: dict[tuple[str, str], int], price: Price) -> str:

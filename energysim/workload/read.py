@@ -28,9 +28,11 @@ def read_model(
     dims: Mapping[str, int] | None = None,
     trips: int | None = None,
     read_weights: bool = False,
+    compressed: Any = None,
 ) -> LayerGraph:
     """The layer graph of a model, `batch` times as large in N, at given bits (see `with_precision`).
 
+    `compressed`, a compressed file or model, says how its weights are shared (see `with_compressed`).
     BatchNorm is folded and activations are fused into the layer before them unless told otherwise (torch and ONNX).
     `dims` gives sizes to the symbolic dims of a model file, `trips` says how often loops run whose length it does not
     say, `read_weights` reads the weights too, for the share of them that is zero (ONNX).
@@ -41,6 +43,10 @@ def read_model(
     """
     options = Options(example_inputs, name, fold_batchnorm, fuse_activations, dims or {}, trips, read_weights)
     graph = _read(reference, options).with_batch(batch)
+    if compressed is not None:
+        from energysim.workload.compressed_weights import with_compressed
+
+        graph = with_compressed(graph, compressed)
     return graph if bits is None else with_precision(graph, bits)
 
 

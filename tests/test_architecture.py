@@ -24,8 +24,8 @@ ALLOWED = {
     "mapping": {"errors", "workload", "hardware", "costs", "yaml_nodes", "yaml_fields"},
     "costs": {"errors", "granularity", "workload", "hardware", "mapping"},
     "estimate": {"errors", "workload", "hardware", "mapping", "costs", "packaged"},
-    "calibration": {"errors", "estimate", "workload", "hardware", "mapping", "costs"},
-    "report": {"errors", "workload", "hardware", "mapping", "costs", "estimate", "compressed"},
+    "calibration": {"errors", "estimate", "workload", "hardware", "mapping", "costs", "yaml_nodes", "yaml_fields"},
+    "report": {"errors", "workload", "hardware", "mapping", "costs", "estimate", "compressed", "calibration"},
 }
 """Room to the rooms it may import; the command line and the package's front door may import every room."""
 

@@ -1,4 +1,4 @@
-"""An estimate priced by a calibration: each layer and the whole with the interval in which a measurement should fall."""
+"""An estimate priced by a calibration: each layer and the whole with the interval a measurement should fall in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from math import fsum
 from typing import Any
 
 from energysim.calibration.calibration import CONFIDENCE, Calibration, scope_warnings
-from energysim.calibration.predicted import Predicted, predicted_row
+from energysim.calibration.predicted import Predicted, predicted_layer
 from energysim.costs.result import Estimate
 from energysim.errors import InputError
 from energysim.hardware.read import DescribedAccelerator
@@ -59,27 +59,38 @@ def apply_calibration(
     calibration: Calibration,
     warnings: Sequence[str] = (),
 ) -> CalibratedEstimate:
-    """Price the counts of an estimate, under the mappings that nominal prices chose, by a calibration.
+    """Price the counts of an estimate, under its mappings, by a calibration of the accelerator `described`.
 
-    `graph` is the model that was estimated, at its batch and bits. Raises InputError when the calibration prices none
-    of the accelerator's components.
+    `graph` is the model that was estimated, at its batch and bits. Raises InputError as `check_components`.
     """
-    names = {y.name for y in (*described.accelerator.levels, described.accelerator.compute)}
-    priced = {component for each in calibration.coefficients for component in each.components}
-    if priced - names:
-        lost = ", ".join(sorted(priced - names))
-        raise InputError(f"the calibration prices {lost}, which {described.name} does not have")
+    check_components(calibration, described)
     layers = {layer.name: layer for layer in graph.layers}
-    rows = [predicted_row(layers[row.name], row, described, calibration.time_model) for row in result.layers]
+    rows = [
+        predicted_layer(row.name, layers[row.name], described, row.mapping, calibration.time_model)
+        for row in result.layers
+    ]
     bits = {t.bits for layer in graph.layers if layer.macs for t in layer.tensors if t.role != "output"}
     found = scope_warnings(calibration, described, str(result.options["dataflow"]), bits)
     return CalibratedEstimate(
         tuple(_priced(row.name, [row], calibration) for row in rows),
         _priced("total", rows, calibration),
-        tuple(name for name in calibration.excluded if name in names),
+        calibration.excluded,
         calibration,
         (*warnings, *found),
     )
+
+
+def check_components(calibration: Calibration, described: DescribedAccelerator) -> None:
+    """Raise InputError when a calibration speaks of components that the accelerator does not have."""
+    names = {y.name for y in (*described.accelerator.levels, described.accelerator.compute)}
+    spoken = {component for each in calibration.coefficients for component in each.components}
+    lost = sorted((spoken | set(calibration.excluded)) - names)
+    if lost:
+        made = f"made on {calibration.scope.accelerator}"
+        raise InputError(f"the calibration ({made}) speaks of {', '.join(lost)}, which {described.name} does not have")
+    if calibration.time_model == "row_stationary_chip" and len(described.accelerator.arrays) != 1:
+        made = f"the calibration was made on {calibration.scope.accelerator}, a chip with one array"
+        raise InputError(f"{made}; {described.name} has {len(described.accelerator.arrays)}")
 
 
 def _priced(name: str, rows: Sequence[Predicted], calibration: Calibration) -> CalibratedLayer:

@@ -1,6 +1,6 @@
 """The noun `Calibration`: prices fitted to measurements, how sure they are, on what, and where they hold."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 from typing import TYPE_CHECKING
@@ -43,7 +43,7 @@ class Coefficient:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where a calibration holds: the accelerator it was made on (name and SHA-256), node, dataflow, bits of operands."""
+    """Where a calibration holds: the accelerator it was made on (name, SHA-256), node, dataflow, bits of operands."""
 
     accelerator: str
     accelerator_sha256: str
@@ -158,7 +158,9 @@ class Calibration:
         total = float(energies.sum())
         features = np.sum([self.features(row) for row in rows], axis=0)
         shared = float(features @ np.array(self.covariance) @ features)
-        width = float(stdtrit(self.freedom, (1 + confidence) / 2)) * self.noise * sqrt(float(energies @ energies) + shared)
+        width = (
+            float(stdtrit(self.freedom, (1 + confidence) / 2)) * self.noise * sqrt(float(energies @ energies) + shared)
+        )
         return total, max(0.0, total - width), total + width
 
     def features(self, row: Predicted) -> "NDArray[np.float64]":
@@ -198,6 +200,3 @@ def scope_warnings(
 
 def _nm(value: float | None) -> str:
     return "an unknown node" if value is None else f"{value:g} nm"
-
-
-Coefficients = Mapping[str, float]

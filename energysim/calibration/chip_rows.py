@@ -50,9 +50,7 @@ def chip_layers(described: DescribedAccelerator, *, as_run: bool = True) -> tupl
         (coded,) = with_density(LayerGraph(name, (layer,)), {layer.name: density}).layers
         counts = count(coded, facts, mapping)
         buffer = {key: n for key, n in counts.values.items() if key[0] == "global_buffer"}
-        bits = sum(
-            n * bits_moved(coded, facts, key[0], key[2]) for key, n in counts.values.items() if key[0] == "dram"
-        )
+        bits = sum(n * bits_moved(coded, facts, key[0], key[2]) for key, n in counts.values.items() if key[0] == "dram")
         filled = buffer.get(("global_buffer", "fill", "input"), 0)
         found.append(
             ChipLayer(

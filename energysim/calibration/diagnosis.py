@@ -41,7 +41,7 @@ def remarks_on(
 ) -> tuple[str, ...]:
     """One sentence for each thing that a reader of the fitted prices should know."""
     found = [
-        f"the data cannot tell {first} from {second}: their energies rise and fall together (sine of the angle {sine:.2f})"
+        f"the data cannot tell {first} from {second}: their energies rise and fall together (sine of angle {sine:.2f})"
         for first, second, sine in alike(*parts)
     ]
     condition = condition_number(design)

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
 STRENGTHS = (0.0, 0.001, 0.01, 0.1, 1.0, 10.0)
 """Ridge strengths to choose from: the weight of (factor - 1)^2 beside the sum of squared relative errors."""
 
 DEFAULT_COEFFICIENTS = 3
 FOLDED_ABOVE = 20
-"""Rows above which cross-validation leaves out tenths instead of single rows."""
+"""Rows above which the reported errors leave out tenths instead of single rows."""
 
 BOOTSTRAPS = 200
 SCALE = "scale"
@@ -58,8 +59,8 @@ def calibrate(
     forms = _forms(problem, described, max_coefficients)
     choice = _choose(problem, forms)
     fit = _Fit.of(problem, *choice)
-    left_out = _left_out(problem, forms, problem.folds())
-    networks = _networks_left_out(problem, forms)
+    left_out = _left_out(problem, forms, choice, problem.folds())
+    networks = _networks_left_out(problem, forms, choice)
     relative = fit.residuals(problem)
     noise, freedom = fit.noise(relative)
     coefficients = _coefficients(problem, fit, noise, freedom, seed)
@@ -176,15 +177,25 @@ class _Problem:
     def subset(self, chosen: "NDArray[np.intp]") -> "_Problem":
         kept = [int(i) for i in chosen]
         return _Problem(
-            tuple(self.rows[i] for i in kept), tuple(self.fitted_rows[i] for i in kept), self.energies[kept], self.excluded
+            tuple(self.rows[i] for i in kept),
+            tuple(self.fitted_rows[i] for i in kept),
+            self.energies[kept],
+            self.excluded,
         )
 
-    def folds(self) -> "list[tuple[NDArray[np.intp], NDArray[np.intp]]]":
-        """Rows to fit and rows to predict: each left out once, or by tenths when there are many."""
-        from sklearn.model_selection import KFold, LeaveOneOut
+    def singles(self) -> "Folds":
+        """Rows to fit and the row to predict, each left out once."""
+        from sklearn.model_selection import LeaveOneOut
 
-        splitter = LeaveOneOut() if len(self.rows) <= FOLDED_ABOVE else KFold(10, shuffle=True, random_state=0)
-        return list(splitter.split(self.energies))
+        return list(LeaveOneOut().split(self.energies))
+
+    def folds(self) -> "Folds":
+        """Rows to fit and rows to predict: single ones, or tenths when there are many."""
+        from sklearn.model_selection import KFold
+
+        if len(self.rows) <= FOLDED_ABOVE:
+            return self.singles()
+        return list(KFold(10, shuffle=True, random_state=0).split(self.energies))
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +216,7 @@ class _Fit:
         design = problem.columns(form, problem.fitted_rows) / problem.energies[:, None]
         target = 1.0 - problem.offset(form) / problem.energies
         values = solve(form, design, target, strength)
-        inverse = np.linalg.pinv(design.T @ design + np.diag(_prior(form, strength)))
+        inverse: Floats = np.linalg.pinv(design.T @ design + np.diag(_prior(form, strength))).astype(float)
         leverage = np.einsum("ij,jk,ik->i", design, inverse, design)
         return cls(form, strength, values, design, inverse, leverage)
 
@@ -236,6 +247,7 @@ def solve(form: Columns, design: "Floats", target: "Floats", strength: float) ->
     from scipy.optimize import nnls
 
     weights = np.sqrt(_prior(form, strength))
+    # columns of unit length: watts and factors differ by many orders of magnitude
     scales = np.linalg.norm(design, axis=0)
     scales[scales == 0] = 1.0
     stacked = np.vstack([design, np.diag(weights)]) / scales
@@ -266,18 +278,15 @@ def _forms(problem: _Problem, described: DescribedAccelerator, asked: int | None
     kept = [form for form in dict.fromkeys(forms) if len(form) <= most]
     _, columns = problem.component_columns()
     if most > 1 and np.ptp(columns, axis=0).max() <= 1e-9 * np.abs(columns).max():
-        raise InputError(
-            f"all {rows} rows have equal counts: they fix one price at most; ask for --max-coefficients 1"
-        )
+        raise InputError(f"all {rows} rows have equal counts: they fix one price at most; ask for --max-coefficients 1")
     return kept
 
 
 def _choose(problem: _Problem, forms: Sequence[Columns]) -> tuple[Columns, float]:
     """The form and strength of least squared left-out error; the smaller form and the stronger prior win ties."""
-    import numpy as np
 
     best: tuple[float, Columns, float] | None = None
-    folds = problem.folds()
+    folds = problem.singles()
     for form in forms:
         columns, offset = problem.columns(form, problem.rows), problem.offset(form)
         design = problem.columns(form, problem.fitted_rows) / problem.energies[:, None]
@@ -285,11 +294,7 @@ def _choose(problem: _Problem, forms: Sequence[Columns]) -> tuple[Columns, float
         free = any(weight > 0 for weight in _prior(form, 1.0))
         for strength in reversed(STRENGTHS if free else STRENGTHS[:1]):
             squares = 0.0
-            for kept, out in folds:
-                if len(kept) < len(form):
-                    squares = np.inf
-                    break
-                values = solve(form, design[kept], target[kept], strength)
+            for (_, out), values in zip(folds, _values_without(form, design, target, strength, folds), strict=True):
                 error = (columns[out] @ values + offset[out]) / problem.energies[out] - 1.0
                 squares += float(error @ error)
             if best is None or squares < best[0] * (1 - 1e-9):
@@ -298,22 +303,49 @@ def _choose(problem: _Problem, forms: Sequence[Columns]) -> tuple[Columns, float
     return best[1], best[2]
 
 
-def _left_out(
-    problem: _Problem, forms: Sequence[Columns], folds: "list[tuple[NDArray[np.intp], NDArray[np.intp]]]"
-) -> "Floats":
-    """pJ of each row from a fit, and a choice of form and strength, that never saw it."""
+def _values_without(
+    form: Columns,
+    design: "Floats",
+    target: "Floats",
+    strength: float,
+    folds: "Folds",
+) -> "list[Floats]":
+    """The coefficients of each fold: a fit less one row follows from the whole fit; negative ones are fitted anew."""
+    import numpy as np
+
+    single = len(folds) == len(target)
+    normal = design.T @ design + np.diag(_prior(form, strength))
+    if not single or np.linalg.cond(normal) > 1e10:
+        return [solve(form, design[kept], target[kept], strength) for kept, _ in folds]
+    inverse = np.linalg.inv(normal)
+    whole = inverse @ (design.T @ target + _prior(form, strength))
+    leverage = np.einsum("ij,jk,ik->i", design, inverse, design)
+    residuals = target - design @ whole
+    found = []
+    for kept, (i,) in folds:
+        left = 1.0 - leverage[i]
+        values = whole - inverse @ design[i] * residuals[i] / left if left > 1e-9 else whole - np.inf
+        found.append(values if (values >= 0).all() else solve(form, design[kept], target[kept], strength))
+    return found
+
+
+def _left_out(problem: _Problem, forms: Sequence[Columns], whole: tuple[Columns, float], folds: "Folds") -> "Floats":
+    """pJ of each row from a fit, and a choice of form and strength, that never saw it.
+
+    A single row that is left cannot choose: then the choice of all rows stands.
+    """
     import numpy as np
 
     predicted = np.zeros(len(problem.rows))
     for kept, out in folds:
         rest = problem.subset(kept)
-        bearable = [form for form in forms if len(form) < len(rest.rows)] or list(forms[:1])
-        chosen = _choose(rest, bearable) if len(rest.rows) > 1 else (bearable[0], 0.0)
+        bearable = [form for form in forms if len(form) < len(rest.rows)]
+        chosen = _choose(rest, bearable) if bearable else whole
         predicted[out] = _Fit.of(rest, *chosen).predict(problem.subset(out))
     return predicted
 
 
-def _networks_left_out(problem: _Problem, forms: Sequence[Columns]) -> float | None:
+def _networks_left_out(problem: _Problem, forms: Sequence[Columns], whole: tuple[Columns, float]) -> float | None:
     """Mean absolute relative error with whole networks left out, None when there is one network."""
     import numpy as np
     from sklearn.model_selection import LeaveOneGroupOut
@@ -324,7 +356,7 @@ def _networks_left_out(problem: _Problem, forms: Sequence[Columns]) -> float | N
     folds = [(a, b) for a, b in LeaveOneGroupOut().split(problem.energies, groups=groups) if len(a) > 1]
     if len(folds) < len(set(groups)):
         return None
-    return float(np.abs(_left_out(problem, forms, folds) / problem.energies - 1.0).mean())
+    return float(np.abs(_left_out(problem, forms, whole, folds) / problem.energies - 1.0).mean())
 
 
 def _coefficients(problem: _Problem, fit: _Fit, noise: float, freedom: float, seed: int) -> tuple[Coefficient, ...]:
@@ -332,7 +364,9 @@ def _coefficients(problem: _Problem, fit: _Fit, noise: float, freedom: float, se
     import numpy as np
     from scipy.special import stdtrit
 
-    width = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * noise * np.sqrt(np.diag(fit.covariance))
+    # the data's word alone: the prior draws the value, its interval must not shrink with it
+    data = np.linalg.pinv(fit.design.T @ fit.design)
+    width = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * noise * np.sqrt(np.diag(data))
     random, rows = np.random.default_rng(seed), len(problem.rows)
     target = 1.0 - problem.offset(fit.form) / problem.energies
     drawn = [random.integers(0, rows, rows) for _ in range(BOOTSTRAPS)]

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 from energysim.calibration import tiny
 from energysim.calibration.chip_rows import NOT_MEASURED, chip_measurements, chip_predictions
-from energysim.calibration.measurements import Measured, Measurements
-from energysim.calibration.predicted import Predicted, predicted_row, summed
+from energysim.calibration.measurements import Measured, Measurements, read_measurements
+from energysim.calibration.predicted import Predicted, predicted_layer, summed
 from energysim.calibration.references import read_reference
 from energysim.calibration.times import time_model_of
 from energysim.errors import InputError, unknown
@@ -50,7 +51,7 @@ def gather(
         graph = _part(networks[key], row)
         result = estimate(graph, described, dataflow=dataflow, cache=cache)
         found = [
-            predicted_row(layer, each, described, time_model)
+            predicted_layer(layer.name, layer, described, each.mapping, time_model)
             for layer, each in zip(graph.layers, result.layers, strict=True)
         ]
         rows.append(summed(row.name, found, row.network))
@@ -72,14 +73,32 @@ def _part(graph: LayerGraph, row: Measured) -> LayerGraph:
     return with_density(graph, densities)
 
 
-def gather_reference(
-    name: str, described: DescribedAccelerator, system: str | None = None, cache: SearchCache | None = None
+def gathered(
+    reference: str,
+    described: DescribedAccelerator,
+    *,
+    dataflow: str | None = None,
+    excluded: tuple[str, ...] = (),
+    system: str | None = None,
+    cache: SearchCache | None = None,
 ) -> Gathered:
-    """A shipped reference matched with estimates on an accelerator; raises InputError for one that cannot be fitted."""
-    if name not in GATHERERS:
-        read_reference(name)
-        raise InputError(f"reference '{name}' holds nothing that prices can be fitted to; these do: {', '.join(GATHERERS)}")
-    return GATHERERS[name](described, system, cache)
+    """A shipped reference, or a CSV file of measurements, matched with estimates on an accelerator.
+
+    What is `excluded` and which dataflow was run is known of references. Raises InputError for a reference that no
+    prices can be fitted to, and for options that go with the other kind.
+    """
+    if Path(reference).suffix.lower() in (".csv", ".tsv", ".txt") or "/" in reference or Path(reference).exists():
+        if system is not None:
+            raise InputError("--system goes with a reference that has several systems, not with a file")
+        measurements = read_measurements(reference)
+        return gather(measurements, described, dataflow=dataflow or "unconstrained", excluded=excluded, cache=cache)
+    if reference not in GATHERERS:
+        read_reference(reference)
+        known = ", ".join(GATHERERS)
+        raise InputError(f"reference '{reference}' holds nothing that prices can be fitted to; these do: {known}")
+    if excluded or dataflow is not None:
+        raise InputError(f"--exclude and --dataflow go with a file; of {reference} both are known")
+    return GATHERERS[reference](described, system, cache)
 
 
 def _chip(described: DescribedAccelerator, system: str | None, cache: SearchCache | None) -> Gathered:
@@ -87,7 +106,8 @@ def _chip(described: DescribedAccelerator, system: str | None, cache: SearchCach
         raise InputError(f"--system '{system}': eyeriss_alexnet is one chip; leave it out")
     needed = ("dram", "global_buffer", "pe", "spad")
     if tuple(level.name for level in described.accelerator.levels) != needed:
-        raise InputError(f"eyeriss_alexnet was run on the Eyeriss chip; {described.name} has not its levels: {', '.join(needed)}")
+        levels = ", ".join(needed)
+        raise InputError(f"eyeriss_alexnet was run on the Eyeriss chip; {described.name} has not its levels: {levels}")
     return Gathered(
         chip_predictions(described), chip_measurements(), (16,), NOT_MEASURED, "row_stationary", "row_stationary_chip"
     )
@@ -101,7 +121,7 @@ def _tiny(described: DescribedAccelerator, system: str | None, cache: SearchCach
         raise unknown("system", system, systems)
     reference = read_reference("mlperf_tiny_energy")
     measured = tuple(
-        Measured(network, uj * 1e6, None, network, bits="8") for network, uj in systems[system].items()
+        Measured(network, uj * 1e6, None, network, bits="w8a8p32") for network, uj in systems[system].items()
     )
     return gather(Measurements(f"mlperf_tiny_energy: {system}", reference.sha256, measured), described, cache=cache)
 

@@ -1,12 +1,11 @@
 """What an estimate predicts of a measured thing, before any price is fitted: energy by component, and time."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
 
-from energysim.costs.ledger import energy_by_component, ledger
-from energysim.costs.result import IDLE, LayerEstimate
 from energysim.calibration.times import time_s
+from energysim.costs.ledger import energy_by_component, ledger
 from energysim.hardware.read import DescribedAccelerator
 from energysim.mapping.counts import count
 from energysim.mapping.nest import Mapping as Nest
@@ -40,13 +39,7 @@ def predicted_layer(
     return Predicted(name, energy, time_s(time_model, layer, facts, mapping), network)
 
 
-def predicted_row(layer: Layer, row: LayerEstimate, described: DescribedAccelerator, time_model: str) -> Predicted:
-    """The layer of an estimate under the mapping found for it."""
-    energy = {part: fsum(roles.values()) for part, roles in row.energy_by_component_pj.items() if part != IDLE}
-    return Predicted(row.name, energy, time_s(time_model, layer, described.accelerator, row.mapping))
-
-
-def summed(name: str, rows: "list[Predicted] | tuple[Predicted, ...]", network: str = "") -> Predicted:
+def summed(name: str, rows: Sequence[Predicted], network: str = "") -> Predicted:
     """Several rows as one."""
     parts = dict.fromkeys(part for row in rows for part in row.energy_by_component_pj)
     energy = {part: fsum(row.energy_by_component_pj.get(part, 0.0) for row in rows) for part in parts}

@@ -19,7 +19,7 @@ ALLOWED = {
     "yaml_fields": {"errors", "yaml_nodes"},
     "compressed": {"errors", "granularity"},
     "clustering": {"errors", "granularity", "compressed", "yaml_nodes", "yaml_fields"},
-    "workload": {"errors", "yaml_nodes", "yaml_fields", "packaged"},
+    "workload": {"errors", "yaml_nodes", "yaml_fields", "packaged", "compressed"},
     "hardware": {"errors", "yaml_nodes", "yaml_fields", "packaged"},
     "mapping": {"errors", "workload", "hardware", "costs", "yaml_nodes", "yaml_fields"},
     "costs": {"errors", "granularity", "workload", "hardware", "mapping"},

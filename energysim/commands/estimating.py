@@ -85,8 +85,8 @@ def estimate_command(options: argparse.Namespace) -> None:
         refuse_defaults(result)
     if options.output:
         graph = read_model(model, batch=options.batch, bits=options.bits)
-        files = run_again(options.output, result, graph, accelerator, options.format)
-        spare_inputs(files, (options.model, options.on, options.bits, options.constraints))
+        files = run_again(options.output, result, graph, accelerator, options.format, options.compressed)
+        spare_inputs(files, (options.model, options.on, options.bits, options.constraints, options.compressed))
         write_together(files)
         print(f"wrote {', '.join(clean(str(path)) for path in files)}", file=sys.stderr)
     elif options.format in ("json", "csv"):
@@ -147,7 +147,9 @@ def map_command(options: argparse.Namespace) -> None:
     text = plain(parts) if form == "nest" else mapping_text(layer, accelerator, row, form)
     if options.output:
         files = {Path(options.output): text}
-        spare_inputs(files, (options.model, options.on, options.bits, options.constraints, options.mapping))
+        spare_inputs(
+            files, (options.model, options.on, options.bits, options.constraints, options.mapping, options.compressed)
+        )
         write_together(files)
         print(f"wrote {clean(options.output)}", file=sys.stderr)
     elif form == "nest":

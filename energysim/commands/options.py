@@ -61,6 +61,8 @@ def add_work(command: argparse.ArgumentParser, *more: str) -> None:
     says = "a name (see `energysim accelerators`), or FILE.yaml"
     command.add_argument("--on", required=True, metavar="ACCELERATOR", help=says)
     command.add_argument("--bits", metavar="BITS", help=SAYS_BITS)
+    says = "a compressed file of the model (see `energysim compress`): how its weights are shared"
+    command.add_argument("--compressed", metavar="FILE", help=says)
     add_search(command)
 
 
@@ -91,7 +93,7 @@ def read_given_model(options: argparse.Namespace) -> "LayerGraph":
     from energysim.workload.read import read_model
 
     folded, fused = not options.keep_batchnorm, not options.keep_activations
-    return read_model(options.model, fold_batchnorm=folded, fuse_activations=fused)
+    return read_model(options.model, fold_batchnorm=folded, fuse_activations=fused, compressed=options.compressed)
 
 
 def asked_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -114,7 +116,8 @@ def said_of(options: argparse.Namespace) -> tuple[str, str]:
     """How the model, and what it runs on, were given: ready to be typed again."""
     given = {"--on": options.on, "--batch": options.batch, "--bits": options.bits, "--dataflow": options.dataflow}
     given |= {"--constraints": options.constraints, "--objective": options.objective}
-    usual = {"--batch": 1, "--bits": None, "--dataflow": "unconstrained", "--constraints": None}
+    given |= {"--compressed": options.compressed}
+    usual = {"--batch": 1, "--bits": None, "--dataflow": "unconstrained", "--constraints": None, "--compressed": None}
     usual["--objective"] = "energy"
     rest = [f"{key} {shlex.quote(str(value))}" for key, value in given.items() if usual.get(key, key) != value]
     flags = {"--uneven": options.uneven, "--keep-batchnorm": options.keep_batchnorm}

@@ -44,7 +44,7 @@ class Costs(Rows):
 
     def settle(self, level: int) -> float:
         """pJ of a placed row that no order changes: first visits, finished outputs, compute units across its gap."""
-        total = 0.0
+        total = self.tile_pj[level, self.flat_tile[level]] if level > 0 else 0.0
         for t in range(self.tensors):
             c = self.child[t, level]
             if c > 0 and self.is_output[t]:

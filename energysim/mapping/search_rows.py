@@ -208,7 +208,7 @@ class Rows(Shares):
     def own(self, level: int, tile: int, space: int, whole: int) -> float:
         """The least pJ of what a row decides, whatever lies outside: by the dim of the innermost loop outside it."""
         last = self.size - 1
-        total = 0.0
+        total = self.tile_pj[level, tile]
         for t in range(self.tensors):
             total += self.fixed(t, level, tile, space, whole)
             if level < self.levels and self.parent[t, level] >= 0:

@@ -21,6 +21,7 @@ cdef class State:
     cdef unsigned char[::1] is_output, shared_port
     cdef integer[:, ::1] parent
     cdef integer[::1] charge
+    cdef double[:, ::1] tile_pj
     cdef double[:, ::1] up, into, first, last_parent, last_child
     cdef double[:, :, ::1] cross, last_cross, final_cycles
     cdef double[:, ::1] read_cycles, write_cycles

@@ -41,7 +41,7 @@ class State:
         self.mirror, self.symmetric = t["mirror"], t["symmetric"]
         self.still_tensor, self.still_level = t["still_tensor"], t["still_level"]
         self.constant_pj, self.idle_pj, self.idle_gap = t["constant_pj"], t["idle_pj"], t["idle_gap"]
-        self.operations, self.awake = t["operations"], t["awake"]
+        self.operations, self.awake, self.tile_pj = t["operations"], t["awake"], t["tile_pj"]
         # which share of the idle power the prices put on the outermost port, and the level where all of it is known
         self.stall_share, self.stall_level = t["stall_share"], 0
         for n in range(self.tensors):

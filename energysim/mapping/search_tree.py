@@ -192,7 +192,7 @@ class Tree(Heaps):
     def near(self, level: int, tile: int, space: int, whole: int) -> float:
         """`own` of a row once the tile and the loops outside are known: what stays, stays for their runs at most."""
         outer = self.flat_tile[level - 1]
-        total = 0.0
+        total = self.tile_pj[level, tile]
         if self.cap_cycles < INFINITE:
             steps = self.volume[self.size - 1] / self.volume[space] * self.operations
             for c in range(1, self.levels + 1):

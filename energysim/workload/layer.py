@@ -6,6 +6,7 @@ from math import gcd, prod
 from types import MappingProxyType
 
 from energysim.errors import InputError
+from energysim.workload.encoding import Codebook
 
 DIMS = ("N", "G", "M", "C", "P", "Q", "R", "S")
 """Dim names, in the order in which they are always listed (GLOSSARY says what each one is)."""
@@ -51,7 +52,8 @@ class Tensor:
     """What a layer reads or writes: a role, affine ranks, bits per element, density, encoding.
 
     `density` is the share of non-zero elements (0..1]; `encoding` names how it is coded where it rests.
-    `partial_bits` is the width of a partial sum (outputs only; 0 means the same as `bits`).
+    `partial_bits` is the width of a partial sum (outputs only; 0 means the same as `bits`). `codebook`: how a weight
+    is shared (its centroids have `bits` per element), None where it is not.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Tensor:
     density: float = 1.0
     encoding: str = "dense"
     partial_bits: int = 0
+    codebook: Codebook | None = None
 
     @property
     def dims(self) -> frozenset[str]:
@@ -104,20 +107,25 @@ class Layer:
         if len({t.name for t in self.tensors}) != len(self.tensors):
             raise InputError(f"layer '{self.name}': two tensors have the same name")
         for tensor in self.tensors:
-            used = [dim for rank in tensor.ranks for dim in rank.dims]
-            if len(set(used)) != len(used):
-                raise InputError(f"layer '{self.name}': tensor '{tensor.name}' uses a dim in two places")
-            for dim in used:
-                if dim not in self.dims:
-                    raise InputError(f"layer '{self.name}': tensor '{tensor.name}' uses dim {dim}, which has no size")
-            if tensor.role not in ROLES:
-                raise InputError(f"layer '{self.name}': tensor '{tensor.name}' has unknown role '{tensor.role}'")
-            if not 1 <= tensor.bits <= 64 or not 0 <= tensor.partial_bits <= 128:
-                raise InputError(f"layer '{self.name}': tensor '{tensor.name}' has {tensor.bits} bits; 1 to 64 allowed")
-            if not 0.0 <= tensor.density <= 1.0:
-                raise InputError(f"layer '{self.name}': tensor '{tensor.name}' has density {tensor.density}, not 0..1")
+            self._check_tensor(tensor)
         ordered = {dim: self.dims.get(dim, 1) for dim in DIMS}
         object.__setattr__(self, "dims", MappingProxyType(ordered))
+
+    def _check_tensor(self, tensor: Tensor) -> None:
+        if tensor.codebook is not None and tensor.role != "weight":
+            raise InputError(f"layer '{self.name}': tensor '{tensor.name}' has a codebook; only weights can")
+        used = [dim for rank in tensor.ranks for dim in rank.dims]
+        if len(set(used)) != len(used):
+            raise InputError(f"layer '{self.name}': tensor '{tensor.name}' uses a dim in two places")
+        for dim in used:
+            if dim not in self.dims:
+                raise InputError(f"layer '{self.name}': tensor '{tensor.name}' uses dim {dim}, which has no size")
+        if tensor.role not in ROLES:
+            raise InputError(f"layer '{self.name}': tensor '{tensor.name}' has unknown role '{tensor.role}'")
+        if not 1 <= tensor.bits <= 64 or not 0 <= tensor.partial_bits <= 128:
+            raise InputError(f"layer '{self.name}': tensor '{tensor.name}' has {tensor.bits} bits; 1 to 64 allowed")
+        if not 0.0 <= tensor.density <= 1.0:
+            raise InputError(f"layer '{self.name}': tensor '{tensor.name}' has density {tensor.density}, not 0..1")
 
     @property
     def points(self) -> int:

@@ -28,9 +28,11 @@ def read_model(
     name: str | None = None,
     fold_batchnorm: bool = True,
     fuse_activations: bool = True,
+    compressed: Any = None,
 ) -> LayerGraph:
     """The layer graph of a model, `batch` times as large in N, at given bits (see `with_precision`).
 
+    `compressed`, a compressed file or model, says how its weights are shared (see `with_compressed`).
     BatchNorm is folded and activations are fused into the layer before them unless told otherwise (torch modules only).
 
     `reference` is the name of a packaged network, a model file, "package.module:function" (which returns a LayerGraph,
@@ -38,6 +40,10 @@ def read_model(
     Raises InputError (UnknownNameError, ModelReadError) when it cannot be read.
     """
     graph = _read(reference, Options(example_inputs, name, fold_batchnorm, fuse_activations)).with_batch(batch)
+    if compressed is not None:
+        from energysim.workload.compressed_weights import with_compressed
+
+        graph = with_compressed(graph, compressed)
     return graph if bits is None else with_precision(graph, bits)
 
 

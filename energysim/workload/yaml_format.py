@@ -13,13 +13,30 @@ from types import MappingProxyType
 from typing import Any
 
 from energysim.errors import InputError, unknown
-from energysim.workload.encoding import ENCODINGS
+from energysim.workload.encoding import ENCODINGS, Codebook
 from energysim.workload.graph import Edge, LayerGraph, clean_name
 from energysim.workload.layer import DIMS, ROLES, Layer, Rank, Tensor
 from energysim.workload.operations import PLAIN, usual
 from energysim.yaml_fields import Either, Field, Fields, Integer, ListOf, MapOf, Number, Record, Text, read_fields
 from energysim.yaml_nodes import Problems, flow_style, load
 
+CODEBOOK = Record(
+    "codebook",
+    {
+        "granularity": Field(Text(), "what a sample is, as in row, scalar, vector:4"),
+        "clusters": Field(Integer(1), "centroids of one codebook"),
+        "length": Field(Integer(1), "elements of one sample"),
+        "samples": Field(Integer(1), "samples of the weight"),
+        "index_bits": Field(Integer(0, 32), "fixed width of an index"),
+        "coded_bits": Field(Number(0), "mean bits of an index as the file codes it, its tables included"),
+        "blocks": Field(Integer(1), "parts of the weight with a codebook of their own", 1),
+        "coding": Field(Text(), "how the file codes indices", "fixed"),
+        "zero_share": Field(Number(0, maximum=1), "share of samples that are zero throughout", 0.0),
+        "sample": Field(
+            MapOf(Integer(1), keys=Text(choices=DIMS)), "how much of each dim a sample spans; {} for one weight", None
+        ),
+    },
+)
 FORMAT = Record(
     "format",
     {
@@ -27,6 +44,7 @@ FORMAT = Record(
         "density": Field(Number(0, maximum=1), "share of elements that are not zero", 1.0),
         "encoding": Field(Text(choices=tuple(ENCODINGS)), "how the tensor is coded where it rests", "dense"),
         "partial_bits": Field(Integer(0, 128), "bits of a partial sum; 0 means as many as of an output", 0),
+        "codebook": Field(CODEBOOK, "how a weight is shared; which sample is which is in the compressed file", None),
     },
 )
 DIM = Text(choices=DIMS)
@@ -109,11 +127,18 @@ def _layer(given: Fields, problems: Problems) -> Layer:
         tensors = {tensor.name: tensor for tensor in changed.get("tensors", layer.tensors)}
         for label, fields in given["formats"].items():
             if label in tensors:
-                tensors[label] = replace(tensors[label], **fields)
+                tensors[label] = replace(tensors[label], **fields | {"codebook": _codebook(fields["codebook"])})
             else:
                 problems.add(given["formats"].at(label), str(unknown("tensor", label, tensors)))
         changed["tensors"] = tuple(tensors.values())
     return replace(layer, **changed) if changed else layer
+
+
+def _codebook(fields: Fields | None) -> Codebook | None:
+    if fields is None:
+        return None
+    sample = None if fields["sample"] is None else tuple(fields["sample"].items())
+    return Codebook(**fields | {"sample": sample})
 
 
 def _tensor(label: str, fields: Fields) -> Tensor:
@@ -221,6 +246,11 @@ def _tensor_fields(tensor: Tensor) -> dict[str, Any]:
 
 
 def _format(tensor: Tensor) -> dict[str, Any]:
-    return {
-        name: getattr(tensor, name) for name, field in FORMAT.fields.items() if getattr(tensor, name) != field.default
-    }
+    plain = (name for name in FORMAT.fields if name != "codebook")
+    given = {name: getattr(tensor, name) for name in plain if getattr(tensor, name) != FORMAT.fields[name].default}
+    book = tensor.codebook
+    if book is None:
+        return given
+    values = {name: getattr(book, name) for name in CODEBOOK.fields if name != "sample"}
+    said = {name: value for name, value in values.items() if value != CODEBOOK.fields[name].default}
+    return given | {"codebook": said if book.sample is None else said | {"sample": dict(book.sample)}}

@@ -9,9 +9,10 @@ from dataclasses import replace
 from math import fsum, sqrt
 from pathlib import Path
 
-from energysim.costs.metrics import ACCESS_IN_MACS, OPERAND_BITS, LayerMetrics, SharedWeight, metrics, planned_sharing
+from energysim.costs.metrics import ACCESS_IN_MACS, OPERAND_BITS, LayerMetrics, metrics
 from energysim.workload.graph import LayerGraph
 from energysim.workload.layer import Layer
+from energysim.workload.planned import planned_sharing, with_clusters
 from energysim.workload.read import read_model
 
 TARGET = Path(__file__).with_suffix(".md")
@@ -52,8 +53,8 @@ def metric_table(name: str) -> Iterator[str]:
     yield "| cluster rate | C | W | X | total | E/E0 | E/E0, least C | indices | E/E0 with them | size MB | of dense |"
     yield "|" + "---|" * 11
     for rate in (None, *RATES[name]):
-        shared = planned_sharing(graph, rate) if rate else {}
-        paper, full = (metrics(graph, shared, count_indices=counted).total for counted in (False, True))
+        shared = planned_sharing(graph, rate) if rate else graph
+        paper, full = (metrics(shared, count_indices=counted).total for counted in (False, True))
         adders, weights, _, activations = parts(paper)
         cells = [f"{rate:g}" if rate else "dense"]
         cells += [f"{value / 1e9:.3f}" for value in (adders, weights, activations, paper.mac_units)]
@@ -72,8 +73,9 @@ def weight_cost_of_lenet() -> Iterator[str]:
     yield "100 rows of 5. The reduction is 1 - K/N while indices are free; the last row counts ceil(log2 K) bits.\n"
     yield f"| K | {' | '.join(map(str, clusters))} |"
     yield "|" + "---|" * (len(clusters) + 1)
+    shared = [graph.with_layers({"conv1": with_clusters(graph.layers[0], k)}) for k in clusters]
     for counted, label in ((False, "reduction"), (True, "with indices")):
-        found = [metrics(graph, {"conv1": SharedWeight(100, k, 5)}, count_indices=counted).layers[0] for k in clusters]
+        found = [metrics(each, count_indices=counted).layers[0] for each in shared]
         cells = [f"{1 - (row.weight_cost_bits + row.index_cost_bits) / dense:.1%}" for row in found]
         yield f"| {label} | {' | '.join(cells)} |"
 

@@ -34,14 +34,16 @@ def full_adders(layer: Layer, *, bias: bool = False) -> int:
     return products * weight_bits * input_bits + additions * _adder_bits(length, weight_bits, input_bits)
 
 
-def full_adders_per_operation(layer: Layer, action: str) -> float:
-    """Full adders of one `multiply` or one `add` of a layer, else of its mean MAC, additions included, or plain op."""
-    if action not in ("multiply", "add"):
-        return full_adders(layer) / (layer.macs + layer.ops)
-    weight_bits, input_bits = (tensor.bits for tensor in layer.tensors if tensor.role != "output")
-    if action == "multiply":
-        return float(weight_bits * input_bits)
-    return float(_adder_bits(reduction_length(layer), weight_bits, input_bits))
+def full_adders_per_operation(layer: Layer, action: str = "") -> float:
+    """Full adders of the mean operation of a layer: a MAC, its share of the additions included, or a plain one.
+
+    Where products are shared, of the `action` "multiply" or "add" alone.
+    """
+    if action in ("multiply", "add"):
+        weight_bits, input_bits = (tensor.bits for tensor in layer.tensors if tensor.role != "output")
+        alone = weight_bits * input_bits
+        return float(alone if action == "multiply" else _adder_bits(reduction_length(layer), weight_bits, input_bits))
+    return full_adders(layer) / (layer.macs + layer.ops)
 
 
 def reduction_length(layer: Layer) -> int:
@@ -55,10 +57,8 @@ def full_adders_of_counts(layer: Layer, accelerator: Accelerator, counts: Counts
     multiplied = counts.values.get((unit, "multiply", UNIT))
     if multiplied is None:
         return full_adders(layer)
-    weight_bits, input_bits = (tensor.bits for tensor in layer.tensors if tensor.role != "output")
-    added = counts.values.get((unit, "add", UNIT), 0)
-    length = reduction_length(layer)
-    return multiplied * weight_bits * input_bits + added * _adder_bits(length, weight_bits, input_bits)
+    each = [int(full_adders_per_operation(layer, action)) for action in ("multiply", "add")]
+    return multiplied * each[0] + counts.values.get((unit, "add", UNIT), 0) * each[1]
 
 
 def _adder_bits(length: int, weight_bits: int, input_bits: int) -> int:

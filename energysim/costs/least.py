@@ -35,10 +35,9 @@ def least_energy_pj(layer: Layer, accelerator: Accelerator, table: EnergyTable) 
         # shared products may leave out any of them
         operation = table.price(accelerator.compute.name, layer.unit, UNIT)
         gated = table.price(accelerator.compute.name, "gated", UNIT)
-        for price, done in ((operation, share), (gated, 1.0 - share)):
-            parts.append((layer.macs + layer.ops) * operation_pj(price, layer, layer.unit) * done if price else 0.0)
-        operations = (layer.macs * timed_share(layer, accelerator) + layer.ops) / accelerator.instances(
-            accelerator.compute.name
-        )
+        parts.append((layer.macs + layer.ops) * (operation_pj(operation, layer) * share if operation else 0.0))
+        parts.append((layer.macs + layer.ops) * (operation_pj(gated, layer) * (1.0 - share) if gated else 0.0))
+        timed = layer.macs * timed_share(layer, accelerator) + layer.ops
+        operations = timed / accelerator.instances(accelerator.compute.name)
     cycles = max(operations, port_cycles(outermost, Traffic(bits["read"], bits["write"])))
     return fsum([*parts, static_energy_pj(table, cycles / accelerator.clock_hz)])

@@ -72,7 +72,7 @@ def _share(layer: Layer, roles: frozenset[str]) -> float:
     return share
 
 
-def operation_pj(price: Price, layer: Layer, action: str) -> float:
+def operation_pj(price: Price, layer: Layer, action: str = "") -> float:
     """pJ of one operation of a layer: the price, or the price of a full adder times those that one operation takes."""
     return price.pj * full_adders_per_operation(layer, action) if price.per_full_adder else price.pj
 

@@ -20,7 +20,7 @@ from energysim.yaml_fields import (
 )
 
 ROLES = ("weight", "input", "output")
-DIMS = ("N", "G", "M", "C", "P", "Q", "R", "S")
+DIMS = ("N", "G", "M", "C", "P", "Q", "R", "S", "D", "T")
 CODINGS = ("dense", "run_length", "bitmap", "relative_index")
 
 UNLIMITED = "unlimited"

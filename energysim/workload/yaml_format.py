@@ -15,7 +15,7 @@ from typing import Any
 from energysim.errors import InputError, unknown
 from energysim.workload.encoding import ENCODINGS, Codebook
 from energysim.workload.graph import Edge, LayerGraph, clean_name
-from energysim.workload.layer import DIMS, ROLES, Layer, Rank, Tensor
+from energysim.workload.layer import DIMS, ROLES, WINDOWS, Layer, Rank, Tensor, Window
 from energysim.workload.operations import PLAIN, usual
 from energysim.yaml_fields import Either, Field, Fields, Integer, ListOf, MapOf, Number, Record, Text, read_fields
 from energysim.yaml_nodes import Problems, flow_style, load
@@ -59,6 +59,7 @@ TENSOR = Record(
         ),
     },
 )
+MOST_AXES = len(WINDOWS)
 WINDOW = ListOf(Integer(1), minimum_items=2)
 LAYER = Record(
     "layer",
@@ -68,8 +69,8 @@ LAYER = Record(
         "dims": Field(
             Record("dim", {dim: Field(Integer(1), f"size of {dim}", 1) for dim in DIMS}), "sizes of the loop nest", {}
         ),
-        "stride": Field(WINDOW, "steps of a window: height, width", (1, 1)),
-        "dilation": Field(WINDOW, "spacing inside a window: height, width", (1, 1)),
+        "stride": Field(WINDOW, "steps of a window: height, width, or depth, height, width", (1, 1)),
+        "dilation": Field(WINDOW, "spacing inside a window: height, width, or depth, height, width", (1, 1)),
         "parameters": Field(Integer(0), "trained numbers", None),
         "fused": Field(ListOf(ANY_TEXT), "nodes that run inside the layer", ()),
         "from": Field(Either((ListOf(ANY_TEXT), MapOf(Integer(0), keys=ANY_TEXT))), "layers read from", None),
@@ -113,7 +114,10 @@ def from_yaml(path: str | Path) -> LayerGraph:
 
 
 def _layer(given: Fields, problems: Problems) -> Layer:
-    stride, dilation = ((window[0], window[1]) for window in (given["stride"], given["dilation"]))
+    stride, dilation = (tuple(window) for window in (given["stride"], given["dilation"]))
+    for key, window in (("stride", stride), ("dilation", dilation)):
+        if len(window) > MOST_AXES:
+            problems.add(given.at(key), f"{key} has {len(window)} numbers; a window has two or three axes")
     name, op = clean_name(given["name"]), given["op"]
     layer = usual(name, op, {dim: size for dim, size in given["dims"].items() if size != 1}, stride, dilation)
     changed: dict[str, Any] = {
@@ -210,7 +214,7 @@ def _fields(layer: Layer) -> dict[str, Any]:
     except InputError:
         implied = usual(layer.name, "", dims)
     for name, window in (("stride", stride), ("dilation", dilation)):
-        if window != (1, 1):
+        if any(size > 1 for size in window):
             fields[name] = list(window)
     for name in ("unit", "ops_per_point", "parameters"):
         if getattr(layer, name) != getattr(implied, name):
@@ -229,14 +233,15 @@ def _shape(tensor: Tensor) -> tuple[str, str, tuple[Rank, ...]]:
     return (tensor.name, tensor.role, tensor.ranks)
 
 
-def _window(layer: Layer) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Stride and dilation of the ranks H = stride*P + dilation*R and W = stride*Q + dilation*S, where there are any."""
+def _window(layer: Layer) -> tuple[Window, Window]:
+    """Stride and dilation of the ranks `stride*P + dilation*R` and so on, where there are any; depth only if it has."""
     terms: dict[str, int] = {}
     for tensor in layer.tensors:
         for rank in tensor.ranks:
-            if rank.dims in (("P", "R"), ("Q", "S")):
+            if rank.dims in (axis[:2] for axis in WINDOWS):
                 terms |= dict(rank.terms)
-    return (terms.get("P", 1), terms.get("Q", 1)), (terms.get("R", 1), terms.get("S", 1))
+    axes = WINDOWS if "D" in terms else WINDOWS[1:]
+    return tuple(terms.get(axis[0], 1) for axis in axes), tuple(terms.get(axis[1], 1) for axis in axes)
 
 
 def _tensor_fields(tensor: Tensor) -> dict[str, Any]:

@@ -97,8 +97,14 @@ class Products:
 
 def products(layer: Layer, accelerator: Accelerator) -> Products | None:
     """How a layer runs with shared products on an accelerator; None where it does not (see `why_no_products`)."""
-    sharing, weight = accelerator.sharing, layer.tensor("weight")
-    if sharing is None or sharing.style != "product" or weight is None or weight.codebook is None:
+    sharing = accelerator.sharing
+    return products_of(layer) if sharing is not None and sharing.style == "product" else None
+
+
+def products_of(layer: Layer) -> Products | None:
+    """The products that a layer can share; None where it cannot (see `why_no_products`)."""
+    weight = layer.tensor("weight")
+    if weight is None or weight.codebook is None:
         return None
     codebook, source = weight.codebook, layer.tensor("input")
     if why_no_products(layer) or codebook.indices is None or codebook.sample is None or source is None:

@@ -25,8 +25,10 @@ ALLOWED = {
     "costs": {"errors", "granularity", "workload", "hardware", "mapping"},
     "estimate": {"errors", "workload", "hardware", "mapping", "costs", "packaged"},
     "explore": {"errors", "estimate", "workload", "hardware", "mapping", "costs"},
-    "calibration": {"errors", "estimate", "workload", "hardware", "mapping", "costs"},
-    "report": {"errors", "workload", "hardware", "mapping", "costs", "estimate", "compressed", "explore"},
+    "calibration": {"errors", "estimate", "workload", "hardware", "mapping", "costs", "yaml_nodes", "yaml_fields"},
+    "report": {
+        *("errors", "workload", "hardware", "mapping", "costs", "estimate", "compressed", "explore", "calibration"),
+    },
 }
 """Room to the rooms it may import; the command line and the package's front door may import every room."""
 

@@ -77,6 +77,11 @@ class Products:
         """Products that one input position asks for at most within a tile: the words they need."""
         return max(most for _, (_, most) in self._found(tile))
 
+    def requests(self, tile: Map[str, int]) -> float:
+        """Products that one input position is asked for within a tile on average, zero samples included."""
+        rows, columns = (_patterns(self.layer.dims, window, tile) for window in self.windows)
+        return tile["M"] * _mean_places(rows) * _mean_places(columns)
+
     @property
     def _outside(self) -> int:
         """Positions that neither weight nor windows know: batch, and output dims whose kernel dim is in samples."""
@@ -155,6 +160,10 @@ def _window_patterns(out: int, kernel: int, outs: int, kernels: int, stride: int
                     at.setdefault(stride * p + dilation * r, []).append(r)
             found.update(tuple(sorted(set(rows))) for rows in at.values())
     return found
+
+
+def _mean_places(patterns: Counter[Pattern]) -> float:
+    return sum(len(places) * times for places, times in patterns.items()) / patterns.total()
 
 
 @lru_cache(maxsize=1 << 12)

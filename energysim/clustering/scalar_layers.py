@@ -27,12 +27,6 @@ class Blocks:
         least: Floats = np.maximum(second - first * first / np.where(mass > 0, mass, 1.0), 0.0)
         return least
 
-    def mean(self, start: Places, end: Places) -> Floats:
-        """Mean of the values from edge `start` to edge `end`, NaN where there are none."""
-        mass, first = self.moments[:2, end] - self.moments[:2, start]
-        mean: Floats = np.divide(first, mass, out=np.full(len(mass), np.nan), where=mass > 0)
-        return mean
-
 
 @dataclass(frozen=True, slots=True)
 class Layers:
@@ -59,7 +53,8 @@ def least_costs(blocks: Blocks, windows: Places) -> Layers:
 
     Where blocks may still be cut this is a bound from below, otherwise the least cost.
     """
-    planes, about_zero = range(len(windows)), blocks.moments[3] - blocks.moments[3, 0]
+    planes = range(len(windows))
+    about_zero = blocks.moments[-1] - blocks.moments[-1, 0]
     least = Layers(windows, [[np.zeros(1) if plane == 0 else np.zeros(0)] for plane in planes])
     windows[:, 0] = [[0, 0], [1, 0]][: len(windows)]
     for j in range(1, windows.shape[1]):
@@ -122,7 +117,7 @@ def trace(blocks: Blocks, least: Layers) -> tuple[Places, int | None]:
         start = int(costs.argmin())
         if plane == 1:
             opened = least.span(0, j - 1, 0, end) - blocks.relief[: end + 1]
-            at_zero = opened + blocks.moments[3, end] - blocks.moments[3, : end + 1]
+            at_zero = opened + blocks.moments[-1, end] - blocks.moments[-1, : end + 1]
             if at_zero.min() <= costs[start]:
                 plane, start = 0, int(at_zero.argmin())
                 zero_start = start if start < end else None

@@ -1,4 +1,4 @@
-"""Distinct samples of a weight in near-linear time: rows are told apart by a hash of their bits, which is then checked."""
+"""Distinct samples in near-linear time: rows are told apart by a hash of their bits, which is then checked."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -2,10 +2,10 @@
 
 Clusters of an optimum are runs of the sorted values, so `F_j(e) = min_s F_{j-1}(s) + sse(s, e)` finds it (Wang and
 Song, *Ckmeans.1d.dp*, R Journal 2011). Millions of values are first taken in blocks, with a bound from below: in an
-optimum a cut is the midpoint of its two centroids c1 < c2, so a block [lo, hi] with a cut inside may be given whole
-to the left cluster at a loss of no more than `2 (c2 - c1) * sum (x - lo)`. Where that bound exceeds the cost of a
-known clustering no optimum is cut; elsewhere blocks are divided, and once only single values are left the programme
-is the exact one.
+optimum a cut is the midpoint of its two centroids c1 < c2, so a block with a cut inside may be given whole to
+the better of both clusters at a loss of no more than `(c2 - c1) * sum |x - mean|`, which is at most
+`(c2 - c1) * sqrt(mass * sse)`. Where that bound exceeds the cost of a known clustering no optimum is cut; elsewhere
+blocks are divided, and once only single values are left the programme is the exact one.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from torch import Tensor
 from energysim.clustering.running_sums import BLOCK, RunningSums
 from energysim.clustering.scalar_layers import Blocks, Floats, Layers, Places, least_costs, trace
 
-FIRST_BLOCKS = 3000
+FIRST_BLOCKS = 1500
 """Blocks that are looked at first, and more of them for more than 64 clusters."""
 SLACK = 1e-10
 """Relative rounding of the sums, far above what they lose in 64 bits: a bound within it excludes nothing."""
@@ -78,8 +78,10 @@ def _line(values: Tensor, weights: Tensor | None, fixed_zero: bool) -> "_Line":
     if weights is None:
         rising = np.sort(values.cpu().numpy())
         new = np.concatenate(([True], rising[1:] != rising[:-1], [True]))
-        mass: NDArray[np.number] = np.diff(np.flatnonzero(new).astype(np.uint32))
-        return _Line(RunningSums(rising[new[:-1]], mass, fixed_zero), fixed_zero)
+        distinct = rising[new[:-1]]
+        del rising
+        first: NDArray[np.uint32] = np.flatnonzero(new).astype(np.uint32)
+        return _Line(RunningSums(distinct, first[1:] - first[:-1], fixed_zero), fixed_zero)
     found, inverse = np.unique(values.cpu().numpy(), return_inverse=True)
     mass = np.bincount(inverse, weights.cpu().numpy().astype(np.float64), len(found))
     return _Line(RunningSums(found[mass > 0], mass[mass > 0], fixed_zero), fixed_zero)
@@ -102,7 +104,8 @@ def _cuts(line: "_Line", n_clusters: int) -> tuple[Places, int | None]:
     gaps = line.first_gaps(edges, known)
     spread = abs(float(np.diff(line.sums.at(np.array([0, len(line.sums)]))[2])[0]))
     while True:
-        blocks = Blocks(line.sums.at(edges), line.reliefs(edges, divisible, gaps))
+        reliefs = line.reliefs(edges, divisible, gaps)
+        blocks = Blocks(line.sums.at(edges), np.maximum(np.append(reliefs, 0.0), np.insert(reliefs, 0, 0.0)))
         within = np.searchsorted(edges, windows)
         ahead = least_costs(blocks, within)
         starts, zero_run = trace(blocks, ahead)
@@ -111,7 +114,7 @@ def _cuts(line: "_Line", n_clusters: int) -> tuple[Places, int | None]:
         known = min(known, line.settled(line.means(edges[starts], zero_run))[0])
         back = least_costs(blocks.reversed(), (len(edges) - 1 - within)[::-1, ::-1, ::-1])
         limit = known + SLACK * (known + spread)
-        edges, divisible, gaps, windows = _refined(line, edges, divisible, gaps, blocks.relief, ahead, back, limit, few)
+        edges, divisible, gaps, windows = _refined(line, edges, divisible, gaps, reliefs, ahead, back, limit, few)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,8 @@ class _Line:
         if count <= few:
             return np.arange(count + 1)
         full = np.linspace(0, count, few // 2).astype(np.int64)
-        wide = self.sums.place(np.linspace(*self.sums.about(np.array([0, count - 1])), few // 2))
+        low, high = self.sums.about(np.array([0, count - 1])).tolist()
+        wide = self.sums.place(np.linspace(low, high, few // 2))
         return np.unique(np.concatenate((full, wide, [0, count])))
 
     def spread(self, n_clusters: int, edges: Places) -> Floats:
@@ -195,10 +199,11 @@ class _Line:
         return mean
 
     def reliefs(self, edges: Places, divisible: NDArray[np.bool_], gaps: Floats) -> Floats:
-        """What a cut inside the block before each edge may cost less than one at that edge, (m + 1,)."""
-        mass, first = np.diff(self.sums.at(edges)[:2], axis=1)
-        beyond = np.maximum(first - mass * self.sums.about(edges[:-1]), 0.0)
-        return np.concatenate(([0.0], np.where(divisible, 4 * gaps * beyond, 0.0)))
+        """What a cut inside each block (m,) may cost less than one at the better of its two edges."""
+        mass, first, second = np.diff(self.sums.at(edges)[:3], axis=1)
+        around = np.maximum(second - first * first / mass, 0.0)
+        reliefs: Floats = np.where(divisible, 2 * gaps * np.sqrt(mass * around), 0.0)
+        return reliefs
 
 
 def _reach(blocks: Blocks, limit: float) -> Places:
@@ -227,30 +232,33 @@ def _refined(
 
     With them the blocks' half gaps, and the windows of places (planes, k + 1, 2) for every cut.
     """
-    count, total_clusters = len(edges) - 1, ahead.windows.shape[1] - 1
-    divided, kept = np.zeros(count + 1, dtype=np.bool_), np.zeros(count + 1, dtype=np.bool_)
-    windows = np.tile(np.array([1, 0]), (len(ahead.rows), total_clusters + 1, 1))
+    count, n_clusters = len(edges) - 1, ahead.windows.shape[1] - 1
+    divided, kept = np.zeros(count, dtype=np.bool_), np.zeros(count + 1, dtype=np.bool_)
+    windows = np.tile(np.array([1, 0]), (len(ahead.rows), n_clusters + 1, 1))
+    windows[0, 0], windows[-1, -1] = edges[0], edges[-1]
     for plane in range(len(ahead.rows)):
-        for j in range(total_clusters + 1):
+        for j in range(1, n_clusters):
             low, high = ahead.windows[plane, j].tolist()
             if low > high:
                 continue
-            other = back.span(len(ahead.rows) - 1 - plane, total_clusters - j, count - high, count - low)[::-1]
+            other = back.span(len(ahead.rows) - 1 - plane, n_clusters - j, count - high, count - low)[::-1]
             total = ahead.rows[plane][j] + other
-            kept[low : high + 1] |= total <= limit
-            possible = total - reliefs[low : high + 1] <= limit
-            divided[low : high + 1] |= possible
-            places = np.flatnonzero(possible)
+            at_edge = total <= limit
+            inside = np.minimum(total[1:], total[:-1]) - reliefs[low:high] <= limit
+            kept[low : high + 1] |= at_edge
+            divided[low:high] |= inside & divisible[low:high]
+            at_edge[1:] |= inside
+            at_edge[:-1] |= inside
+            places = np.flatnonzero(at_edge)
             if len(places):
-                windows[plane, j] = edges[max(low + places[0] - 1, 0)], edges[low + places[-1]]
-    divided = divided[1:] & divisible
+                windows[plane, j] = edges[low + places[0]], edges[low + places[-1]]
     kept[[0, -1]] = True
     kept[:-1] |= divided
     kept[1:] |= divided
-    pieces = max(2, min(64, few // max(1, int(divided.sum()))))
+    pieces = max(4, min(64, few // max(1, int(divided.sum()))))
     first, last = edges[:-1][divided], edges[1:][divided]
     inside = first[:, None] + (last - first)[:, None] * np.arange(1, pieces) // pieces
-    finer = np.unique(np.concatenate((edges[kept], inside.reshape(-1))))
+    finer: Places = np.unique(np.concatenate((edges[kept], inside.reshape(-1))))
     parent = np.searchsorted(edges, finer[:-1], side="right") - 1
     narrowed = np.minimum(gaps[parent], line.gaps(finer, *_neighbours(finer, windows)))
     return finer, divided[parent] & (np.diff(finer) > 1), narrowed, windows

@@ -6,7 +6,6 @@ others a weight counts as shared when few values, rows, slices or filters repeat
 
 from collections.abc import Mapping
 from math import prod
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from energysim.clustering.distinct import bits_of, distinct_rows
 from energysim.clustering.weights import check_tensor, guessed_kind, identity, to_dense
 from energysim.compressed.bits import width_bits
 from energysim.compressed.codings import smallest
-from energysim.compressed.model import FLOATING, Clustered, CompressedModel, Dense, Values, zero_of
+from energysim.compressed.model import FLOATING, Clustered, CompressedModel, Dense, zero_of
 from energysim.compressed.report import weight_report
 from energysim.errors import InputError
 from energysim.granularity import Granularity

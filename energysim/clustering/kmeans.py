@@ -149,9 +149,9 @@ def _distinct_up_to(points: Tensor, limit: int, fixed_zero: bool) -> tuple[Tenso
     distinct = torch.from_numpy(values[found[0][order]]).to(points)
     labels = torch.from_numpy(order.argsort()[found[1]]).to(points.device)
     if fixed_zero:
-        order = torch.cat((labels[:1], torch.arange(len(distinct), device=points.device)))
-        order = torch.cat((order[:1], order[1:][order[1:] != labels[0]]))
-        distinct, labels = distinct[order], order.argsort()[labels[1:]]
+        others = torch.arange(len(distinct), device=points.device)
+        zero_first = torch.cat((labels[:1], others[others != labels[0]]))
+        distinct, labels = distinct[zero_first], zero_first.argsort()[labels[1:]]
     return distinct, labels
 
 

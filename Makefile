@@ -31,7 +31,7 @@ $(VENV)/report: $(VENV)/dev
 	@touch $@
 
 # The compiled inner loops of the search, again after an edit (the installation has made them once).
-$(VENV)/kernels: $(VENV)/dev hatch_build.py $(wildcard energysim/mapping/search_*.py energysim/mapping/search_*.pxd)
+$(VENV)/kernels: $(VENV)/dev hatch_build.py $(wildcard energysim/mapping/search_*.py energysim/mapping/search_*.pxd energysim/compressed/huffman_words.*)
 	$(BIN)/python hatch_build.py > /dev/null
 	@touch $@
 
@@ -85,6 +85,7 @@ models: $(VENV)/dev
 
 reports: $(VENV)/kernels $(VENV)/report
 	$(BIN)/python -m reports.eyeriss
+	$(BIN)/python -m reports.full_adders
 	$(BIN)/python -m reports.search_growth
 
 # Debian's package dataset-fashion-mnist has the images; under 20 minutes of CPU time.

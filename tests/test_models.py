@@ -2,6 +2,7 @@
 
 from collections import Counter
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 
 import onnx
@@ -22,16 +23,22 @@ from models.export import FOLDER, defined, exported
 # mobilenet_v1: 569 M MACs and 4.2 M parameters in its Table 8; squeezenet1_0: 1.72 G operations, 2 a MAC, as released
 # wide_resnet16_4: 2,747,530 (Deep k-Means) + BatchNorm 2*(16+64 + 64+64 + 64+128 + 128+128 + 128+256 + 256+256 + 256);
 #   32*32*(432 + 9216 + 3*36864 + 1024) + 16*16*(73728 + 3*147456 + 8192) + 8*8*(294912 + 3*589824 + 32768) + 2560
+# autoencoder_640, ds_cnn, mobilenet_v1_025, resnet8 (MLPerf Tiny): tables below; parameters of the benchmark's Keras
+#   models (269,992, 24,908, 221,794 and 78,666) count each BatchNorm's two moving averages too
 # vgg16, resnet18, mobilenet_v1, mobilenet_v2, efficientnet_lite0: also from the papers' tables, below
 PUBLISHED = {
     "alexnet": (60_965_224, 724_406_816),
+    "autoencoder_640": (267_928, 264_192),
+    "ds_cnn": (23_756, 2_656_768),
     "efficientnet_lite0": (4_652_008, 385_187_552),
     "googlenet": (6_998_552, 1_582_671_872),
     "lenet_caffe5": (431_080, 2_293_000),
     "mobilenet_v1": (4_231_976, 568_740_352),
+    "mobilenet_v1_025": (216_322, 7_489_664),
     "mobilenet_v2": (3_504_872, 300_774_272),
     "resnet18": (11_689_512, 1_814_073_344),
     "resnet50": (25_557_032, 4_089_184_256),
+    "resnet8": (78_186, 12_501_632),
     "squeezenet1_0": (1_248_424, 861_339_936),
     "squeezenet1_1": (1_235_496, 349_151_936),
     "vgg16": (138_357_544, 15_470_264_320),
@@ -132,6 +139,42 @@ def thirteen() -> list[tuple[int, int]]:
     return [*convolutions, (25088 * 4096 + 4096, 25088 * 4096), (4096 * 4096 + 4096, 4096 * 4096), classifier(4096)]
 
 
+def biased(inputs: int, outputs: int, taps: int, pixels: int, groups: int = 1, norm: bool = True) -> tuple[int, int]:
+    """Parameters (bias, and two per channel of BatchNorm) and MACs of a convolution or linear layer of MLPerf Tiny."""
+    weights = inputs // groups * outputs * taps
+    return weights + (3 if norm else 1) * outputs, weights * pixels
+
+
+def autoencoder() -> list[tuple[int, int]]:
+    """Ten linear layers, the last without BatchNorm."""
+    widths = [640, *[128] * 4, 8, *[128] * 4, 640]
+    return [biased(c, m, 1, 1, norm=i < 9) for i, (c, m) in enumerate(pairwise(widths))]
+
+
+def tiny_residuals() -> list[tuple[int, int]]:
+    """ResNet8: the shortcuts' convolutions have no BatchNorm."""
+    found = [biased(3, 16, 9, 1024), *[biased(16, 16, 9, 1024)] * 2]
+    for width, pixels in ((32, 256), (64, 64)):
+        half = width // 2
+        found += [biased(half, width, 9, pixels), biased(width, width, 9, pixels)]
+        found += [biased(half, width, 1, pixels, norm=False)]
+    return [*found, biased(64, 10, 1, 1, norm=False)]
+
+
+def keywords() -> list[tuple[int, int]]:
+    """DS-CNN: 49 x 10 become 25 x 5, on which four pairs run."""
+    pairs = [biased(64, 64, 9, 125, 64), biased(64, 64, 1, 125)] * 4
+    return [biased(1, 64, 40, 125), *pairs, biased(64, 12, 1, 1, norm=False)]
+
+
+def quarter() -> list[tuple[int, int]]:
+    """MobileNet v1 at width 0.25: channels before and after, and pixels after, of each pair."""
+    rows = [(8, 16, 48), (16, 32, 24), (32, 32, 24), (32, 64, 12), (64, 64, 12), (64, 128, 6)]
+    rows += [*[(128, 128, 6)] * 5, (128, 256, 3), (256, 256, 3)]
+    pairs = [pair for c, m, n in rows for pair in (biased(c, c, 9, n * n, c), biased(c, m, 1, n * n))]
+    return [biased(3, 8, 9, 48 * 48), *pairs, biased(256, 2, 1, 1, norm=False)]
+
+
 V2 = "1 16 1 1 3/6 24 2 2 3/6 32 3 2 3/6 64 4 2 3/6 96 3 1 3/6 160 3 2 3/6 320 1 1 3"
 LITE0 = "1 16 1 1 3/6 24 2 2 3/6 40 2 2 5/6 80 3 2 3/6 112 3 1 5/6 192 4 2 5/6 320 1 1 3"
 
@@ -139,6 +182,10 @@ LITE0 = "1 16 1 1 3/6 24 2 2 3/6 40 2 2 5/6 80 3 2 3/6 112 3 1 5/6 192 4 2 5/6 3
 @pytest.mark.parametrize(
     ("name", "layers"),
     [
+        ("autoencoder_640", autoencoder()),
+        ("ds_cnn", keywords()),
+        ("mobilenet_v1_025", quarter()),
+        ("resnet8", tiny_residuals()),
         ("vgg16", thirteen()),
         ("resnet18", plain_residuals()),
         ("mobilenet_v1", separable()),
@@ -231,7 +278,7 @@ def test_layers_agree_with_the_networks_that_come_with_onnx(ours: str, theirs: s
             dims = dict(layer.dims)
             for dim in ("P", "Q"):
                 dims[dim] = SHRUNK[ours, theirs].get(dims[dim], dims[dim])
-            found[(*dims.values(), *windows(layer))] += 1
+            found[(*(dims[dim] for dim in "NGMCPQRS"), *windows(layer))] += 1
     assert found == work_in_onnx(theirs)
     assert found.total() == {"alexnet": 8, "googlenet": 58, "resnet50": 54, "squeezenet1_1": 26}[ours]
 

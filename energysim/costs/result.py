@@ -30,7 +30,10 @@ NESTED = {
 
 @dataclass(frozen=True, slots=True)
 class UsedPrice:
-    """A price that an estimate paid: pJ per access of `width_bits`, or per operation where that is None."""
+    """A price that an estimate paid: pJ per access of `width_bits`, or per operation where that is None.
+
+    `per_full_adder`: for each full adder of the operation.
+    """
 
     component: str
     action: str
@@ -39,6 +42,7 @@ class UsedPrice:
     width_bits: int | None
     tier: str
     source: str
+    per_full_adder: bool = False
 
 
 @dataclass(frozen=True, slots=True)

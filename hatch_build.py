@@ -1,11 +1,12 @@
-"""Compiles the kernels of the mapping search when the package is built; without a compiler they run as plain Python."""
+"""Compiles inner loops when the package is built; without a compiler they run as plain Python (or numpy)."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-KERNELS = (
+SEARCH = (
     "search_windows",
     "search_state",
     "search_shares",
@@ -23,6 +24,9 @@ KERNELS = (
     "search_uneven_tree",
 )
 """Modules of energysim/mapping with a .pxd beside them."""
+
+KERNELS = (*(f"energysim.mapping.{name}" for name in SEARCH), "energysim.compressed.huffman_words")
+"""All modules that are compiled."""
 
 DIRECTIVES = {
     "language_level": 3,
@@ -56,11 +60,9 @@ def compiled(root: Path) -> list[Path]:
     from setuptools import Distribution, Extension
     from setuptools.command.build_ext import build_ext
 
-    folder = "energysim/mapping"
     flags = ["-O2", "-ffp-contract=off", "-fwrapv"]
     extensions = [
-        Extension(f"energysim.mapping.{name}", [f"{root}/{folder}/{name}.py"], extra_compile_args=flags)
-        for name in KERNELS
+        Extension(name, [f"{root}/{name.replace('.', '/')}.py"], extra_compile_args=flags) for name in KERNELS
     ]
     modules = cythonize(
         extensions,
@@ -69,7 +71,7 @@ def compiled(root: Path) -> list[Path]:
         quiet=True,
     )
     command = build_ext(Distribution({"ext_modules": modules, "package_dir": {"": str(root)}}))
-    command.inplace = True
+    command.inplace, command.parallel = True, os.cpu_count()
     command.build_temp = f"{root}/build/cython"
     command.ensure_finalized()
     command.run()

@@ -10,7 +10,7 @@ import numpy as np
 
 from energysim.compressed.codings import coded_bits
 from energysim.compressed.file import parts_of, read_compressed
-from energysim.compressed.huffman import BLOCK, code_lengths
+from energysim.compressed.huffman import BLOCK, code_lengths, entropy_bits
 from energysim.compressed.model import Clustered, CompressedModel, Dense
 from energysim.compressed.size import WEIGHTS
 from energysim.errors import ModelReadError, nearest
@@ -41,7 +41,9 @@ def with_compressed(graph: LayerGraph, compressed: str | Path | CompressedModel)
         if isinstance(tensor, Clustered) or (tensor.kind in WEIGHTS and tensor.values.ndim > 1)
     }
     layers = {layer.name: layer for layer in graph.layers if _weight(layer) is not None}
-    _check_names(graph, label, layers, weights, set(model.ties))
+    short = {other.removesuffix(".weight"): kept.removesuffix(".weight") for other, kept in model.ties.items()}
+    used = {short.get(name, name) for name in layers} | set(layers)
+    _check_names(graph, label, layers, weights, used | {other for other, kept in short.items() if kept in used})
     changed = {
         name: _with_weight(layer, *weights[name], model.name) for name, layer in layers.items() if name in weights
     }
@@ -57,10 +59,10 @@ def _weight(layer: Layer) -> Tensor | None:
 
 
 def _check_names(
-    graph: LayerGraph, label: str, layers: Mapping[str, Layer], weights: Mapping[str, Any], tied: set[str]
+    graph: LayerGraph, label: str, layers: Mapping[str, Layer], weights: Mapping[str, Any], used: set[str]
 ) -> None:
-    """Every shared weight needs its layer, every layer with weights its tensor."""
-    lost = [name for name in weights if name not in layers and f"{name}.weight" not in tied]
+    """Every weight needs its layer (`used` by one, under whatever name), every layer with weights its tensor."""
+    lost = [name for name in weights if name not in used]
     missing = [name for name in layers if name not in weights]
     if not lost and not missing:
         return
@@ -91,7 +93,7 @@ def _with_weight(layer: Layer, name: str, tensor: Clustered | Dense, model: str)
         density, codebook = _shared(layer, weight, tensor)
         made = replace(weight, density=density, codebook=codebook)
     else:
-        zeros = np.count_nonzero(_is_zero(tensor.values, tensor.dtype))
+        zeros = int(np.count_nonzero(_is_zero(tensor.values, tensor.dtype)))
         made = replace(weight, density=1.0 - zeros / tensor.values.size)
     return replace(layer, tensors=tuple(made if t is weight else t for t in layer.tensors))
 
@@ -118,6 +120,7 @@ def _shared(layer: Layer, weight: Tensor, tensor: Clustered) -> tuple[float, Cod
         coded_bits=_file_bits(tensor, counts.sum(axis=0)) / tensor.samples,
         blocks=tensor.blocks,
         coding=tensor.coding,
+        entropy_bits=entropy_bits(counts.sum(axis=0)),
         zero_share=float((counts * empty).sum() / tensor.samples),
         sample=None if sample is None else tuple(sample.items()),
         indices=None if sample is None else _indices(layer, tensor, sample, empty),
@@ -152,12 +155,13 @@ def _sample(layer: Layer, weight: Tensor, tensor: Clustered) -> dict[str, int] |
 
 def _indices(layer: Layer, tensor: Clustered, sample: Mapping[str, int], empty: Any) -> Indices:
     """The indices by the layer's dims; those of different codebooks differ, all zero samples share one."""
-    numbers = tensor.indices.reshape(tensor.blocks, -1).astype(np.int32)
-    is_empty = np.take_along_axis(empty, numbers.astype(np.int64), axis=1)
-    numbers = numbers + (np.arange(tensor.blocks, dtype=np.int32) * tensor.clusters)[:, None]
+    narrow = np.min_scalar_type(tensor.blocks * tensor.clusters - 1)
+    numbers = tensor.indices.reshape(tensor.blocks, -1).astype(narrow)
+    numbers += (np.arange(tensor.blocks, dtype=narrow) * narrow.type(tensor.clusters))[:, None]
     zero = -1
-    if is_empty.any():
-        zero = int(numbers[is_empty][0])
-        numbers[is_empty] = zero
+    if empty.any():
+        first = np.flatnonzero(empty)
+        zero = int(first[0])
+        numbers[np.isin(numbers, first)] = zero
     shape = [layer.dims[d] // sample.get(d, 1) for d in AXES]
     return Indices(np.ascontiguousarray(numbers.reshape(shape)), zero)

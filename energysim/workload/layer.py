@@ -172,7 +172,7 @@ Window = tuple[int, ...]
 
 
 def window_ranks(stride: Window, dilation: Window, dims: Mapping[str, int]) -> tuple[Rank, ...]:
-    """Indices `stride*position + dilation*kernel` of height and width, with depth before them where it is larger than 1."""
+    """Indices `stride*position + dilation*kernel` of height and width, before them depth where there is any."""
     axes = WINDOWS if dims.get("D", 1) > 1 or dims.get("T", 1) > 1 else WINDOWS[1:]
     steps, spaces = ((1,) * (len(axes) - len(window)) + tuple(window)[-len(axes) :] for window in (stride, dilation))
     return tuple(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import gcd, prod
 from types import MappingProxyType
+from typing import Any
 
 from energysim.workload.layer import DIMS, Layer, Rank, Tensor, Window, convolution, window_ranks
 
@@ -184,7 +185,8 @@ Template = Callable[[str, str, Mapping[str, int], Window, Window], Layer]
 
 def _convolution(name: str, op: str, dims: Mapping[str, int], stride: Window, dilation: Window) -> Layer:
     transposed = op == "transposed_convolution"
-    make = partial(convolution, name, **{dim.lower(): size for dim, size in every_dim(dims).items()})
+    sizes: dict[str, Any] = {dim.lower(): size for dim, size in every_dim(dims).items()}
+    make = partial(convolution, name, **sizes)
     return make(stride=stride, dilation=dilation, transposed=transposed, op=op)
 
 

@@ -31,6 +31,7 @@ CODEBOOK = Record(
         "coded_bits": Field(Number(0), "mean bits of an index as the file codes it, its tables included"),
         "blocks": Field(Integer(1), "parts of the weight with a codebook of their own", 1),
         "coding": Field(Text(), "how the file codes indices", "fixed"),
+        "entropy_bits": Field(Number(0), "bits per index that no coding of single indices falls below", 0.0),
         "zero_share": Field(Number(0, maximum=1), "share of samples that are zero throughout", 0.0),
         "sample": Field(
             MapOf(Integer(1), keys=Text(choices=DIMS)), "how much of each dim a sample spans; {} for one weight", None
@@ -75,17 +76,22 @@ LAYER = Record(
         "fused": Field(ListOf(ANY_TEXT), "nodes that run inside the layer", ()),
         "from": Field(Either((ListOf(ANY_TEXT), MapOf(Integer(0), keys=ANY_TEXT))), "layers read from", None),
         "unit": Field(Text(choices=("mac", "op")), "what is done at each point", None),
-        "ops_per_point": Field(Integer(1), "plain operations at each point", None),
+        "ops_per_point": Field(Integer(0), "plain operations at each point", None),
         "tensors": Field(MapOf(TENSOR, keys=ANY_TEXT, minimum_items=1), "tensors, where they are unusual", None),
         "formats": Field(MapOf(FORMAT, keys=ANY_TEXT), "bits and density by tensor", MappingProxyType({})),
     },
 )
+NOTES = ("warnings", "assumptions", "unreached", "unknown", "assumed")
 GRAPH = Record(
     "model",
     {
         "model": Field(ANY_TEXT, "name of the network"),
         "layers": Field(ListOf(LAYER, minimum_items=1), "layers in topological order"),
-        "warnings": Field(ListOf(ANY_TEXT), "what the reader had to assume", ()),
+        "warnings": Field(ListOf(ANY_TEXT), "what the reader warned of", ()),
+        "assumptions": Field(ListOf(ANY_TEXT), "what the reader decided by convention", ()),
+        "unreached": Field(ListOf(ANY_TEXT), "modules that no result needs", ()),
+        "unknown": Field(ListOf(ANY_TEXT), "layers of which only the traffic is known", ()),
+        "assumed": Field(ListOf(ANY_TEXT), "layers whose amount of work an assumption decides", ()),
     },
 )
 
@@ -108,7 +114,8 @@ def from_yaml(path: str | Path) -> LayerGraph:
         known[layer.name] = layer
     problems.check()
     try:
-        return LayerGraph(clean_name(fields["model"]), tuple(layers), tuple(edges), tuple(fields["warnings"]))
+        notes = {key: tuple(fields[key]) for key in NOTES}
+        return LayerGraph(clean_name(fields["model"]), tuple(layers), tuple(edges), **notes)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
@@ -182,9 +189,9 @@ def to_yaml(graph: LayerGraph, comment: str = "") -> str:
     """YAML text from which `from_yaml` reads an equal graph; the lines of `comment` go on top."""
     lines = [f"# {line}".rstrip() for line in comment.splitlines()]
     lines.append(f"model: {flow_style(graph.name)}")
-    if graph.warnings:
-        lines.append("warnings:")
-        lines += [f"- {flow_style(warning)}" for warning in graph.warnings]
+    for key in NOTES:
+        if notes := getattr(graph, key):
+            lines += [f"{key}:", *(f"- {flow_style(note)}" for note in notes)]
     lines.append("layers:")
     results = {layer.name: _result(layer) for layer in graph.layers}
     flows: dict[str, dict[str, int]] = {layer.name: {} for layer in graph.layers}
@@ -238,7 +245,7 @@ def _window(layer: Layer) -> tuple[Window, Window]:
     terms: dict[str, int] = {}
     for tensor in layer.tensors:
         for rank in tensor.ranks:
-            if rank.dims in (axis[:2] for axis in WINDOWS):
+            if rank.dims in [tuple(axis[:2]) for axis in WINDOWS]:
                 terms |= dict(rank.terms)
     axes = WINDOWS if "D" in terms else WINDOWS[1:]
     return tuple(terms.get(axis[0], 1) for axis in axes), tuple(terms.get(axis[1], 1) for axis in axes)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from io import TextIOWrapper
 
 from energysim import __version__
+from energysim.commands.calibrating import add_calibration_commands
 from energysim.commands.catalogue import add_catalogue_commands
 from energysim.commands.comparing import add_compare_commands
 from energysim.commands.compression import add_compression_commands
@@ -21,6 +22,7 @@ COMMANDS = (
     add_compare_commands,
     add_metrics_commands,
     add_compression_commands,
+    add_calibration_commands,
     add_catalogue_commands,
 )
 """Each adds its commands to the parser, in the order of `energysim --help`."""

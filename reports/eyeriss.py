@@ -6,7 +6,8 @@ Data: energysim/calibration/reference/*.csv (each names its source) and the tota
 from collections.abc import Iterator
 from pathlib import Path
 
-from energysim.calibration.eyeriss import published_mappings, read_reference
+from energysim.calibration.eyeriss import published_mappings
+from energysim.calibration.references import read_reference, rows_by
 from energysim.costs.prices import energy_by_key
 from energysim.costs.result import Estimate
 from energysim.estimate import estimate
@@ -40,13 +41,13 @@ def in_macs(result: Estimate, accelerator: DescribedAccelerator, layer: int, com
 def chip_mapping() -> Iterator[str]:
     """The published mapping, counted: active PEs, megabytes and time against the measured chip."""
     chip = read_accelerator("eyeriss")
-    measured = {row["layer"]: row for row in read_reference("eyeriss_alexnet")}
+    measured = rows_by("eyeriss_alexnet", "layer")
     yield "## The chip's published mapping (JSSC 2017, table III), counted\n"
     yield "AlexNet, batch 4, 16-bit words. DRAM is after run-length coding of inputs and outputs at the published"
     yield "shares of zeros (first layer raw). p: predicted, m: measured (table V).\n"
     yield "| layer | PEs p | PEs m | buffer MB p | m | p/m | DRAM MB p | m | p/m | processing ms p | m | p/m |"
     yield "|---|---|---|---|---|---|---|---|---|---|---|---|"
-    zeros = {row["layer"]: row for row in read_reference("eyeriss_activation_zeros")}
+    zeros = rows_by("eyeriss_activation_zeros", "layer")
     for name, layer, mapping in published_mappings():
         counts, real = count(layer, chip.accelerator, mapping), measured[name]
         buffer_mb = sum(n for key, n in counts.values.items() if key[0] == "global_buffer") * 2 / 1e6
@@ -82,7 +83,7 @@ def figure_10() -> Iterator[str]:
     yield "| layer | ALU p | ours | RF p | chip's map | /p | found | /p | DRAM p | chip's map | /p | found | /p |"
     yield "|" + "---|" * 13
     worse = []
-    for i, (row, layer) in enumerate(zip(read_reference("eyeriss_isca16_fig10"), wanted, strict=True)):
+    for i, (row, layer) in enumerate(zip(read_reference("eyeriss_isca16_fig10").rows, wanted, strict=True)):
         cells = [row["layer"], row["alu"], f"{in_macs(result, design, i, 'mac') / 1e9:.2f}"]
         energies = {c: in_macs(result, design, i, c) / 1e9 for c in ("register_file", "dram")}
         theirs = chip_energy(design, *chip[row["layer"]]) if row["layer"] in chip else {}
@@ -140,7 +141,7 @@ def with_zeros(graph: LayerGraph, macs_left: float) -> LayerGraph:
     """The network with zeros in its activations; layers without MACs left out, as the published totals do."""
     layers = tuple(y for y in graph.layers if y.macs)
     graph = LayerGraph(graph.name, layers)
-    published = {row["layer"]: row for row in read_reference("eyeriss_activation_zeros")}
+    published = rows_by("eyeriss_activation_zeros", "layer")
     if set(published) <= {layer.name for layer in layers}:
         for name, row in published.items():
             density = {

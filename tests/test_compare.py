@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 import energysim
 from energysim.cli import main
-from energysim.errors import InputError, NothingFitsError, UnknownNameError
+from energysim.errors import InputError, ModelReadError, NothingFitsError, UnknownNameError
 from energysim.explore.compare import Comparison, Point, compare, compared
 from energysim.report.compared import comparison_parts, rendered_comparison
+from energysim.report.pictures import rate
 from energysim.report.show import plain
 from energysim.workload.graph import LayerGraph
 from energysim.workload.layer import convolution
@@ -101,7 +104,7 @@ def test_frame_is_tidy() -> None:
     assert list(frame["model"]) == ["small", "small", "other", "other"]
     assert frame["pareto"].dtype == bool
     parts = frame[[column for column in frame.columns if column.startswith("energy_by_component_pj.")]]
-    assert not frame.isna().any().any()
+    assert not frame.drop(columns="cluster_rate").isna().any().any()
     assert parts.sum(axis=1).to_numpy() == pytest.approx(frame["energy_pj"].to_numpy())
     assert energysim.compare is compare
 
@@ -190,3 +193,91 @@ def test_command_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         assert said in caught.err
         assert len(caught.err.splitlines()) == 1
     assert (tmp_path / "a.yaml").read_text() == to_yaml(SMALL)
+
+
+def network() -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+    """What the command calls as tests.test_compare:network."""
+    torch.manual_seed(0)
+    module = nn.Sequential()
+    module.add_module("conv", nn.Conv2d(3, 8, 3))
+    module.add_module("flatten", nn.Flatten())
+    module.add_module("fc", nn.Linear(8 * 16, 5))
+    return module, (torch.zeros(1, 3, 6, 6),)
+
+
+HERE = "tests.test_compare:network"
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows of the convolution shared by 4 centroids."""
+    target = tmp_path_factory.mktemp("compressed") / "rows4.safetensors"
+    recipe = target.with_suffix(".yaml")
+    recipe.write_text("default: skip\nlayers:\n  conv: {granularity: row, clusters: 4}\n")
+    energysim.write_compressed(target, energysim.share(network()[0], str(recipe), name="network"))
+    return target
+
+
+def test_compressed_files_beside_dense(file: Path) -> None:
+    found = compared(HERE, ["eyeriss", "eyeriss_storage", "eyeriss_products"], bits=8, compression=["dense", file])
+    assert [point.names[1:] for point in found.points][3:] == [
+        ("rows4", "8", chip) for chip in ("eyeriss", "eyeriss_storage", "eyeriss_products")
+    ]
+    for point in found.points:
+        compressed = file if point.compression == "rows4" else None
+        graph = energysim.read_model(HERE, compressed=compressed)
+        assert point.estimate == energysim.estimate(graph, energysim.read_accelerator(point.accelerator), bits=8)
+        # 8*3*3 = 72 rows, 4 of them different
+        assert point.cluster_rate == (4 / 72 if compressed else None)
+    sizes = {point.compression: point.size_bits for point in found.points}
+    # 216 weights of 8 bits against 4*3 centroid elements and 72 indices of 2 bits
+    assert sizes["dense"] - sizes["rows4"] == (216 - 12) * 8 - 72 * 2
+    dense, shared = found.points[2], found.points[5]
+    assert shared.estimate.totals.full_adders < dense.estimate.totals.full_adders
+
+
+def test_a_model_and_its_file_in_one_word(file: Path) -> None:
+    found = compared([HERE, f"{HERE}+{file}"], "eyeriss_storage", bits=8)
+    assert [point.model for point in found.points] == ["test_compare", "test_compare+rows4"]
+    assert found.points[1].estimate == compared(HERE, "eyeriss_storage", bits=8, compression=file).first.estimate
+
+
+def test_fewer_clusters_never_cost_more() -> None:
+    rates = [f"rate={rate}" for rate in (0.3, 0.2, 0.1, 0.05, 0.02)]
+    found = compared("lenet_caffe5", "eyeriss_storage", bits=8, compression=rates)
+    energies = [point.energy_pj for point in found.points]
+    assert energies == sorted(energies, reverse=True)
+    assert [point.cluster_rate for point in found.points] == pytest.approx([0.3, 0.2, 0.1, 0.05, 0.02], rel=0.01)
+    (axes,) = rate(found).axes
+    assert [line.get_xdata()[0] for line in axes.lines] == [pytest.approx(0.02, rel=0.01)]
+    assert list(axes.lines[0].get_ydata()) == pytest.approx(
+        [energy / energies[-1] * axes.lines[0].get_ydata()[0] for energy in reversed(energies)]
+    )
+
+
+def test_compressions_that_cannot_be(file: Path) -> None:
+    for way, said in (
+        ("rate=2", "cluster rate 2"),
+        ("rate=x", "'x' is no number"),
+        ("dens", "unknown compression 'dens'"),
+        ("none.safetensors", "no such file"),
+    ):
+        with pytest.raises(InputError, match=said):
+            compared(SMALL, "eyeriss", compression=way)
+    with pytest.raises(InputError, match="duplicate compression 'rows4'"):
+        compared(HERE, "eyeriss", compression=[file, str(file)])
+    with pytest.raises(ModelReadError, match="does not fit model 'small'"):
+        compared(SMALL, "eyeriss", compression=file)
+    with pytest.raises(InputError, match="no point has shared weights"):
+        rate(compared(SMALL, "eyeriss"))
+
+
+def test_command_with_compression(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    work = ["compare", HERE, "--on", "eyeriss_storage", "--bits", "8", "--compression", "dense", str(file)]
+    drawn = tmp_path / "rate.svg"
+    assert main([*work, "--picture", str(drawn), "--show", "rate"]) == 0
+    out = capsys.readouterr().out
+    assert "rows4" in out
+    assert "codebook" in out
+    assert drawn.read_bytes().startswith(b"<?xml")
+    assert main([*work, "--picture", str(file)]) == 2

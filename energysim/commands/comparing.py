@@ -15,12 +15,15 @@ def add_compare_commands(commands: Any) -> None:
         compare_command,
         "every model at every compression and bits on every accelerator, in one table",
         "energysim compare resnet50 mobilenet_v2 --on eyeriss simba --bits 8 w4a8\n"
-        "  energysim compare alexnet --on eyeriss --bits 16 8 4 --format csv -o bits.csv",
+        "  energysim compare resnet50 --on eyeriss_storage eyeriss_products --compression dense small.safetensors\n"
+        "  energysim compare alexnet --on eyeriss --bits 16 8 4 -o bits.csv --picture bits.png",
     )
     command.add_argument("models", metavar="MODEL", nargs="+", help="as for estimate; one or more, before the options")
     says = "a name (see `energysim accelerators`), or FILE.yaml; one or more"
     command.add_argument("--on", required=True, nargs="+", metavar="ACCELERATOR", help=says)
     command.add_argument("--bits", nargs="+", metavar="BITS", help=f"one or more of: {SAYS_BITS}")
+    says = "one or more of: dense (default), a compressed file of the model, rate=0.1 (rows of convolutions, planned)"
+    command.add_argument("--compression", nargs="+", metavar="WAY", help=says)
     add_search(command)
     says = "of the rows: energy (default), latency, edp, size, or given, the order in which they were asked for"
     command.add_argument("--sort", default="energy", metavar="ORDER", help=says)
@@ -28,7 +31,7 @@ def add_compare_commands(commands: Any) -> None:
     command.add_argument("-o", dest="output", metavar="FILE", help="write the table there")
     says = "draw the comparison there: .png, .svg or .html (needs matplotlib)"
     command.add_argument("--picture", metavar="FILE", help=says)
-    says = "what the picture shows: components (default), layers, roofline"
+    says = "what the picture shows: components (default), layers, roofline, rate (energy against cluster rate)"
     command.add_argument("--show", default="components", metavar="KIND", help=says)
     says = "processes that search layers at once (default 1); the answer does not depend on it"
     command.add_argument("--jobs", type=int, default=1, metavar="N", help=says)
@@ -62,6 +65,7 @@ def compare_command(options: argparse.Namespace) -> None:
         found = compared(
             options.models,
             options.on,
+            compression=options.compression,
             progress=progress,
             reading={"fold_batchnorm": not options.keep_batchnorm, "fuse_activations": not options.keep_activations},
             jobs=options.jobs,
@@ -75,7 +79,10 @@ def compare_command(options: argparse.Namespace) -> None:
         table = rendered_comparison(found, "table", options.sort)
         files[Path(options.picture)] = picture(found, options.picture, options.show, table)
     if files:
-        spare_inputs(files, [*options.models, *options.on, *(options.bits or ()), options.constraints])
+        spare_inputs(
+            files,
+            [*options.models, *options.on, *(options.bits or ()), *(options.compression or ()), options.constraints],
+        )
         write_together(files)
         print(f"wrote {', '.join(clean(str(path)) for path in files)}", file=sys.stderr)
     if options.output:

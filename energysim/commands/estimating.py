@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from energysim.commands.options import (
     FORMATS,
@@ -14,6 +15,10 @@ from energysim.commands.options import (
     said_of,
 )
 from energysim.errors import InputError
+
+if TYPE_CHECKING:
+    from energysim.calibration.apply import CalibratedEstimate
+    from energysim.hardware.read import DescribedAccelerator
 
 
 def add_estimate_commands(commands: Any) -> None:
@@ -33,6 +38,8 @@ def add_estimate_commands(commands: Any) -> None:
     )
     says = "processes that search layers at once (default 1); the answer does not depend on it"
     command.add_argument("--jobs", type=int, default=1, metavar="N", help=says)
+    says = "price the counts by a file that `energysim calibrate` wrote: energy with its interval"
+    command.add_argument("--calibration", metavar="FILE", help=says)
     command.add_argument("--strict", action="store_true", help="refuse to use a price that no source is given for")
 
     command = new_command(
@@ -72,30 +79,60 @@ def estimate_command(options: argparse.Namespace) -> None:
     if options.output:
         check_writable(options.output)
     accelerator = read_accelerator(options.on)
+    priced, calibrate = calibrated_accelerator(accelerator, options.calibration)
     model = read_given_model(options)
     with progress_bar("mapping layers") as progress:
         result = estimate(
             model,
-            accelerator,
+            priced,
             **asked_of(options),
             progress=progress,
             jobs=options.jobs,
         )
     if options.strict:
         refuse_defaults(result)
+    graph = read_model(model, batch=options.batch, bits=options.bits)
+    calibrated = None if calibrate is None else calibrate(result, graph)
     if options.output:
-        graph = read_model(model, batch=options.batch, bits=options.bits)
-        files = run_again(options.output, result, graph, accelerator, options.format, options.compressed)
-        spare_inputs(files, (options.model, options.on, options.bits, options.constraints, options.compressed))
+        files = run_again(
+            options.output, result, graph, accelerator, options.format, calibrated, options.compressed
+        )
+        given = (options.model, options.on, options.bits, options.constraints, options.calibration, options.compressed)
+        spare_inputs(files, given)
         write_together(files)
         print(f"wrote {', '.join(clean(str(path)) for path in files)}", file=sys.stderr)
     elif options.format in ("json", "csv"):
-        sys.stdout.write(rendered(result, options.format))
+        sys.stdout.write(rendered(result, options.format, calibrated))
     else:
         from energysim.report.show import show, width_of
         from energysim.report.tables import estimate_parts
 
         show(estimate_parts(result, said_of(options), width_of(sys.stdout)), sys.stdout)
+        if calibrated is not None:
+            from energysim.report.calibrated import calibrated_parts
+
+            print()
+            show(calibrated_parts(calibrated), sys.stdout)
+
+
+def calibrated_accelerator(
+    accelerator: "DescribedAccelerator", path: str | None
+) -> "tuple[DescribedAccelerator, Callable[..., CalibratedEstimate] | None]":
+    """The accelerator at the prices of a calibration file, and what gives an estimate on it its intervals."""
+    if path is None:
+        return accelerator, None
+    from dataclasses import replace
+    from functools import partial
+
+    from energysim.calibration.apply import apply_calibration, check_components
+    from energysim.calibration.file import read_calibration
+    from energysim.commands.calibrating import check_installed
+
+    check_installed()
+    calibration, warnings = read_calibration(path)
+    check_components(calibration, accelerator)
+    priced = replace(accelerator, table=calibration.table(accelerator))
+    return priced, partial(apply_calibration, described=accelerator, calibration=calibration, warnings=warnings)
 
 
 def explain_command(options: argparse.Namespace) -> None:

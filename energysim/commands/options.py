@@ -61,6 +61,8 @@ def add_work(command: argparse.ArgumentParser, *more: str) -> None:
     says = "a name (see `energysim accelerators`), or FILE.yaml"
     command.add_argument("--on", required=True, metavar="ACCELERATOR", help=says)
     command.add_argument("--bits", metavar="BITS", help=SAYS_BITS)
+    says = "a compressed file of the model (see `energysim compress`): how its weights are shared"
+    command.add_argument("--compressed", metavar="FILE", help=says)
     add_search(command)
 
 
@@ -70,8 +72,6 @@ SAYS_BITS = "8, w4a8 (weights 4, activations 8), or a YAML file of bits and dens
 def add_search(command: argparse.ArgumentParser) -> None:
     """The arguments that say how a model is read and how its mappings are searched."""
     command.add_argument("--batch", type=int, default=1, metavar="N", help="inputs at once (default 1)")
-    says = "a compressed file of the model (see `energysim compress`): how its weights are shared"
-    command.add_argument("--compressed", metavar="FILE", help=says)
     says = "a restriction of the mappings searched: row_stationary, ... (default unconstrained)"
     command.add_argument("--dataflow", default="unconstrained", metavar="NAME", help=says)
     command.add_argument("--constraints", metavar="FILE", help="a YAML file of restrictions by memory and array")

@@ -144,7 +144,7 @@ def unit_prices(
             gated = table.price(component, "gated", UNIT)
             active = share if key in gated_keys else 1.0
             result[key] = operation_pj(price, layer, action) * active
-            result[key] += (operation_pj(gated, layer) if gated else 0.0) * (1.0 - active)
+            result[key] += (operation_pj(gated, layer, action) if gated else 0.0) * (1.0 - active)
             continue
         pj = price.pj
         if price.width_bits is not None:

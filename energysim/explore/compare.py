@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import fsum
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from energysim.errors import EnergysimError, InputError, unknown
 from energysim.estimate import Progress, estimate
 from energysim.hardware.accelerator import Accelerator
 from energysim.hardware.read import DescribedAccelerator, read_accelerator
+from energysim.workload.graph import LayerGraph
+from energysim.workload.planned import cluster_rate, planned_sharing
 from energysim.workload.read import read_model
 
 if TYPE_CHECKING:
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 
 DENSE = "dense"
 """The compression of a model as it is."""
+
+COMPRESSED = ".safetensors"
+"""Suffix of compressed files."""
 
 OWN = "own"
 """The bits of a model as it says itself."""
@@ -32,7 +38,7 @@ OWN = "own"
 class Point:
     """One combination and its estimate; `bits` and `compression` are as they were asked for.
 
-    `accelerator_facts`: what it was estimated on.
+    `accelerator_facts`: what it was estimated on. `cluster_rate`: K / N over the shared weights, None without any.
     """
 
     model: str
@@ -41,6 +47,7 @@ class Point:
     accelerator: str
     estimate: Estimate
     accelerator_facts: Accelerator
+    cluster_rate: float | None = None
 
     @property
     def names(self) -> tuple[str, str, str, str]:
@@ -134,6 +141,7 @@ class Comparison:
                 "latency_s": point.latency_s,
                 "edp_js": point.edp_js,
                 "size_bits": point.size_bits,
+                "cluster_rate": point.cluster_rate,
                 "energy_ratio": _ratio(point.energy_pj, first.energy_pj),
                 "latency_ratio": _ratio(point.latency_s, first.latency_s),
                 "edp_ratio": _ratio(point.edp_js, first.edp_js),
@@ -207,21 +215,21 @@ def compared(
     """Every combination of models, compressions, bits and accelerators, estimated, in that nesting.
 
     Models are what `read_model` takes (with `reading`, its options), accelerators what `read_accelerator` takes, or
-    already read. `compression`: `dense` or None. Raises InputError for nothing to compare and for a name that is
-    there twice, and what `estimate` raises, with the combination before it.
+    already read. A `compression` is `dense` (or None), a compressed file or model, or `rate=0.1`: kernel rows of all
+    convolutions shared at this cluster rate, with no weights known. "MODEL+FILE.safetensors" is a model so compressed.
+    Raises InputError for nothing to compare and for a name that is there twice, and what `estimate` raises, with the
+    combination before it.
     """
     options = {name: value for name, value in options.items() if value is not None}
-    graphs = _named([(None, read_model(each, **reading)) for each in _many(models)], "model")
+    graphs = _named([(None, _read(each, reading)) for each in _many(models)], "model")
     machines = [
         each if isinstance(each, DescribedAccelerator) else read_accelerator(each) for each in _many(accelerators)
     ]
     chips = _named([(None, each) for each in machines], "accelerator")
     widths = _named([(OWN if each is None else str(each), each) for each in _many(bits)], "bits")
-    ways = _named([(DENSE if each is None else str(each), each) for each in _many(compression)], "compression")
-    for name in ways:
-        if name != DENSE:
-            raise unknown("compression", name, (DENSE,))
-    for graph, width in product(graphs.values(), widths.values()):
+    ways = _named([(_name_of_way(each), each) for each in _many(compression)], "compression")
+    compressed = {(model, way): _compressed(graphs[model], ways[way]) for model in graphs for way in ways}
+    for graph, width in product(compressed.values(), widths.values()):
         read_model(graph, bits=width)
     combinations = list(product(graphs, ways, widths, chips))
     points = []
@@ -229,12 +237,45 @@ def compared(
         if progress:
             progress(done, len(combinations))
         try:
-            result = estimate(graphs[model], chips[chip], bits=widths[width], **options)
+            result = estimate(compressed[model, way], chips[chip], bits=widths[width], **options)
         except EnergysimError as error:
             what = f"{model}, {way}, {width} bits on {chip}"
             raise type(error)(f"{what}: {error}") from error
-        points.append(Point(model, way, width, chip, result, chips[chip].accelerator))
+        rate = cluster_rate(compressed[model, way])
+        points.append(Point(model, way, width, chip, result, chips[chip].accelerator, rate))
     return Comparison(tuple(points))
+
+
+def _read(reference: Any, reading: Mapping[str, Any]) -> LayerGraph:
+    """A model, or MODEL+FILE.safetensors."""
+    if isinstance(reference, str) and "+" in reference and reference.endswith(COMPRESSED):
+        model, _, file = reference.partition("+")
+        return read_model(model, compressed=file, **reading)
+    return read_model(reference, **reading)
+
+
+def _name_of_way(way: Any) -> str:
+    """A compression as it is called in the table: dense, its rate, or its file without folder and suffix."""
+    if way is None:
+        return DENSE
+    if isinstance(way, (str, Path)):
+        return Path(way).stem if str(way).endswith(COMPRESSED) else str(way)
+    return str(getattr(way, "name", way))
+
+
+def _compressed(graph: LayerGraph, way: Any) -> LayerGraph:
+    """The model at a compression; what is neither `dense` nor `rate=R` is for `read_model` to read or refuse."""
+    if way is None or way == DENSE:
+        return graph
+    if isinstance(way, str) and not way.endswith(COMPRESSED):
+        word, _, number = way.partition("=")
+        try:
+            if word == "rate":
+                return planned_sharing(graph, float(number))
+        except ValueError:
+            raise InputError(f"compression '{way}': '{number}' is no number") from None
+        raise InputError(f"unknown compression '{way}': give {DENSE}, rate=0.1, or a compressed file ({COMPRESSED})")
+    return read_model(graph, compressed=way)
 
 
 def _many(values: Any) -> list[Any]:

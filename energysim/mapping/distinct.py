@@ -77,6 +77,11 @@ class Products:
         """Products that one input position asks for at most within a tile: the words they need."""
         return max(most for _, (_, most) in self._found(tile))
 
+    def requests(self, tile: Map[str, int]) -> float:
+        """Products that one input position is asked for within a tile on average, zero samples included."""
+        rows, columns = (_patterns(self.layer.dims, window, tile) for window in self.windows)
+        return tile["M"] * _mean_places(rows) * _mean_places(columns)
+
     @property
     def _outside(self) -> int:
         """Positions that neither weight nor windows know: batch, and output dims whose kernel dim is in samples."""
@@ -92,8 +97,14 @@ class Products:
 
 def products(layer: Layer, accelerator: Accelerator) -> Products | None:
     """How a layer runs with shared products on an accelerator; None where it does not (see `why_no_products`)."""
-    sharing, weight = accelerator.sharing, layer.tensor("weight")
-    if sharing is None or sharing.style != "product" or weight is None or weight.codebook is None:
+    sharing = accelerator.sharing
+    return products_of(layer) if sharing is not None and sharing.style == "product" else None
+
+
+def products_of(layer: Layer) -> Products | None:
+    """The products that a layer can share; None where it cannot (see `why_no_products`)."""
+    weight = layer.tensor("weight")
+    if weight is None or weight.codebook is None:
         return None
     codebook, source = weight.codebook, layer.tensor("input")
     if why_no_products(layer) or codebook.indices is None or codebook.sample is None or source is None:
@@ -149,6 +160,10 @@ def _window_patterns(out: int, kernel: int, outs: int, kernels: int, stride: int
                     at.setdefault(stride * p + dilation * r, []).append(r)
             found.update(tuple(sorted(set(rows))) for rows in at.values())
     return found
+
+
+def _mean_places(patterns: Counter[Pattern]) -> float:
+    return sum(len(places) * times for places, times in patterns.items()) / patterns.total()
 
 
 @lru_cache(maxsize=1 << 12)

@@ -1,11 +1,16 @@
 """An estimate as the text of a file, and the files from which it can be computed again."""
 
+import csv
+import io
 import json
 from pathlib import Path
 
+from energysim.calibration.apply import CalibratedEstimate
+from energysim.calibration.file import to_text
 from energysim.costs.result import Estimate
 from energysim.hardware.read import DescribedAccelerator, to_yaml
 from energysim.mapping.constraints_yaml import yaml_text
+from energysim.report.calibrated import calibrated_parts
 from energysim.report.show import plain
 from energysim.report.tables import estimate_parts
 from energysim.report.text import clean_lines
@@ -15,13 +20,34 @@ from energysim.workload.yaml_format import to_yaml as graph_to_yaml
 SUFFIXES = {".json": "json", ".csv": "csv"}
 
 
-def rendered(result: Estimate, form: str) -> str:
-    """An estimate as "json", "csv" or "table" text, names in it cleaned of unseen characters."""
+def rendered(result: Estimate, form: str, calibrated: CalibratedEstimate | None = None) -> str:
+    """An estimate as "json", "csv" or "table" text, names in it cleaned of unseen characters.
+
+    `calibrated` adds a key to JSON, columns to CSV and a table to text.
+    """
     if form == "json":
-        return result.to_json()
+        text = result.to_json()
+        if calibrated is None:
+            return text
+        plainly = json.loads(text) | {"calibrated": calibrated.to_plain()}
+        return json.dumps(plainly, sort_keys=True, indent=2, allow_nan=False) + "\n"
     if form == "csv":
-        return clean_lines(result.to_csv())
-    return plain(estimate_parts(result))
+        return clean_lines(_csv(result, calibrated))
+    return plain(estimate_parts(result)) + ("" if calibrated is None else "\n" + plain(calibrated_parts(calibrated)))
+
+
+def _csv(result: Estimate, calibrated: CalibratedEstimate | None) -> str:
+    if calibrated is None:
+        return result.to_csv()
+    rows = list(csv.DictReader(io.StringIO(result.to_csv())))
+    more = ("energy_pj", "low_pj", "high_pj", "uncalibrated_pj", "time_s")
+    for row, layer in zip(rows, calibrated.layers, strict=True):
+        row |= {f"calibrated.{name}": str(getattr(layer, name)) for name in more}
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def run_again(
@@ -30,6 +56,7 @@ def run_again(
     graph: LayerGraph,
     accelerator: DescribedAccelerator,
     form: str | None,
+    calibrated: CalibratedEstimate | None = None,
     compressed: str | None = None,
 ) -> dict[Path, str]:
     """Texts by file: the answer, and beside it the resolved model, accelerator and options to compute it again.
@@ -52,6 +79,10 @@ def run_again(
     if result.options.get("time_budget_s") is not None:
         again += ["--time-budget", str(result.options["time_budget_s"])]
     again += ["--uneven"] * bool(result.options.get("uneven"))
+    if calibrated is not None:
+        beside["calibration.yaml"] = path.with_name(f"{path.stem}.calibration.yaml")
+        files[beside["calibration.yaml"]] = to_text(calibrated.calibration)
+        again += ["--calibration", beside["calibration.yaml"].name]
     stamp = {
         "options": dict(result.options),
         "run_again": again,
@@ -60,7 +91,7 @@ def run_again(
         "version": result.version,
     }
     return {
-        path: rendered(result, form or SUFFIXES.get(path.suffix.lower(), "table")),
+        path: rendered(result, form or SUFFIXES.get(path.suffix.lower(), "table"), calibrated),
         beside["model.yaml"]: graph_to_yaml(graph),
         beside["accelerator.yaml"]: to_yaml(accelerator),
         **files,

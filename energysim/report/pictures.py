@@ -158,6 +158,38 @@ def roofline(found: Comparison) -> "Figure":
     return figure
 
 
+def rate(found: Comparison) -> "Figure":
+    """Energy against the cluster rate, a line for each model, bits and accelerator; dashed: without sharing.
+
+    Raises InputError where no point has shared weights.
+    """
+    series: dict[str, list[Point]] = {}
+    for point in found.points:
+        names = (point.model, point.bits, point.accelerator)
+        varied = zip(names, zip(*((p.model, p.bits, p.accelerator) for p in found.points), strict=True), strict=True)
+        label = ", ".join(clean(name) for name, every in varied if len(set(every)) > 1) or clean(point.model)
+        series.setdefault(label, []).append(point)
+    if not any(point.cluster_rate for point in found.points):
+        raise InputError(
+            "no point has shared weights: give --compression, as in --compression dense rate=0.1 rate=0.01"
+        )
+    figure, (axes,) = _figure(1, 3.6)
+    scale, prefix = scale_of(max(point.energy_pj for point in found.points) * 1e-12, "J")
+    for label, points in series.items():
+        colour = _colour(tuple(series), label)
+        shared = sorted((p.cluster_rate, p.energy_pj * 1e-12 / scale) for p in points if p.cluster_rate)
+        axes.plot([x for x, _ in shared], [y for _, y in shared], "o-", color=colour, markersize=4, linewidth=1)
+        for point in points:
+            if point.cluster_rate is None:
+                axes.axhline(point.energy_pj * 1e-12 / scale, color=colour, linewidth=1, linestyle="--")
+    axes.set(xscale="log", xlabel="cluster rate, K / N", ylabel=f"energy, {prefix}J")
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
+    _legend(figure, tuple(series))
+    return figure
+
+
 def _names_at(
     spots: Sequence[tuple[float, float]], rows: Sequence[LayerEstimate], least_s: float
 ) -> dict[tuple[float, float], list[str]]:
@@ -217,6 +249,6 @@ def _legend(figure: "Figure", names: Sequence[str]) -> None:
 
 
 PICTURES: Mapping[str, Callable[[Comparison], Any]] = MappingProxyType(
-    {"components": components, "layers": layers, "roofline": roofline}
+    {"components": components, "layers": layers, "roofline": roofline, "rate": rate}
 )
 """Kind of picture to what draws it."""

@@ -41,7 +41,9 @@ def with_compressed(graph: LayerGraph, compressed: str | Path | CompressedModel)
         if isinstance(tensor, Clustered) or (tensor.kind in WEIGHTS and tensor.values.ndim > 1)
     }
     layers = {layer.name: layer for layer in graph.layers if _weight(layer) is not None}
-    _check_names(graph, label, layers, weights, set(model.ties))
+    short = {other.removesuffix(".weight"): kept.removesuffix(".weight") for other, kept in model.ties.items()}
+    used = {short.get(name, name) for name in layers} | set(layers)
+    _check_names(graph, label, layers, weights, used | {other for other, kept in short.items() if kept in used})
     changed = {
         name: _with_weight(layer, *weights[name], model.name) for name, layer in layers.items() if name in weights
     }
@@ -57,10 +59,10 @@ def _weight(layer: Layer) -> Tensor | None:
 
 
 def _check_names(
-    graph: LayerGraph, label: str, layers: Mapping[str, Layer], weights: Mapping[str, Any], tied: set[str]
+    graph: LayerGraph, label: str, layers: Mapping[str, Layer], weights: Mapping[str, Any], used: set[str]
 ) -> None:
-    """Every shared weight needs its layer, every layer with weights its tensor."""
-    lost = [name for name in weights if name not in layers and f"{name}.weight" not in tied]
+    """Every weight needs its layer (`used` by one, under whatever name), every layer with weights its tensor."""
+    lost = [name for name in weights if name not in used]
     missing = [name for name in layers if name not in weights]
     if not lost and not missing:
         return
@@ -91,7 +93,7 @@ def _with_weight(layer: Layer, name: str, tensor: Clustered | Dense, model: str)
         density, codebook = _shared(layer, weight, tensor)
         made = replace(weight, density=density, codebook=codebook)
     else:
-        zeros = np.count_nonzero(_is_zero(tensor.values, tensor.dtype))
+        zeros = int(np.count_nonzero(_is_zero(tensor.values, tensor.dtype)))
         made = replace(weight, density=1.0 - zeros / tensor.values.size)
     return replace(layer, tensors=tuple(made if t is weight else t for t in layer.tensors))
 

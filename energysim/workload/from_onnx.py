@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from energysim.errors import EnergysimError, InputError, ModelReadError
 from energysim.workload.graph import Edge, LayerGraph, clean_name
-from energysim.workload.onnx_file import first_line, import_onnx, read_structure
+from energysim.workload.onnx_file import first_line, read_structure
 
 if TYPE_CHECKING:
     import onnx
@@ -48,7 +48,16 @@ def from_onnx(
         if not work.layers:
             raise ModelReadError("no operation computes anything from the inputs")
         label = clean_name(name or path.stem)
-        graph = LayerGraph(label, tuple(work.layers), edges, tuple(dict.fromkeys(work.warnings)))
+        graph = LayerGraph(
+            label,
+            tuple(work.layers),
+            edges,
+            warnings=tuple(dict.fromkeys(work.warnings)),
+            assumptions=tuple(dict.fromkeys(work.assumptions)),
+            unreached=reader.unreached(),
+            unknown=tuple(dict.fromkeys(work.unknown)),
+            assumed=tuple(dict.fromkeys(work.assumed)),
+        )
         return _with_densities(graph, reader, path, model) if read_weights else graph
     except EnergysimError as error:
         raise ModelReadError(f"{where}: {error}") from error
@@ -88,10 +97,10 @@ def read_graph(
 
     model = _written_out(model)
     inference = Inference(model, dims)
-    inference.hear(model.graph)
     reader = GraphReader(inference, fold_batchnorm, fuse_activations, trips)
-    reader.enter(model.graph)
     scope = Scope(model.graph)
+    inference.hear(model.graph)
+    reader.enter(model.graph)
     for given in model.graph.input:
         if given.name in scope.values:
             continue
@@ -121,7 +130,10 @@ def _written_out(model: "onnx.ModelProto") -> "onnx.ModelProto":
     """The model with the functions it defines itself written out, if that leaves it at a size that can be read."""
     if not model.functions:
         return model
-    import_onnx()
+    from energysim.workload.onnx_scope import check_texts
+
+    for function in model.functions:
+        check_texts(function)
     from onnx.inliner import inline_local_functions
 
     bodies = {(f.domain, f.name): [(node.domain, node.op_type) for node in f.node] for f in model.functions}

@@ -8,6 +8,7 @@ import numpy as np
 
 from energysim.workload.onnx_infer import label
 from energysim.workload.onnx_scope import Scope
+from energysim.workload.onnx_sequences import MOST_ITEMS
 from energysim.workload.onnx_types import Value, attributes_of, checked_shape, nobody
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ def _body(
     reader: "GraphReader", graph: "onnx.GraphProto", scope: Scope, given: Sequence[Value], trips: int = 1
 ) -> list[Value]:
     """Read a subgraph, `trips` times as large; its outputs."""
+    inner = Scope(graph, scope)
     reader.inference.hear(graph)
     reader.enter(graph)
-    inner = Scope(graph, scope)
     for each, value in zip(graph.input, given, strict=False):
         inner.give(each.name, replace_name(value, each.name))
     before = reader.repeat
@@ -181,4 +182,4 @@ def _each(
     outputs = _body(reader, attributes["body"], scope, given, trips)
     if assumed:
         reader.work.assumed += [layer.name for layer in reader.work.layers[first:]]
-    return [Value(each.name, None, each.element_type, None, items=(each,) * trips) for each in outputs]
+    return [Value(each.name, None, each.element_type, None, items=(each,) * min(trips, MOST_ITEMS)) for each in outputs]

@@ -23,7 +23,7 @@ Buffer = mmap.mmap | bytes
 KEPT_BYTES = 16 << 10
 """Payloads up to this size stay: shapes, axes and indices are among them."""
 WHOLE_BYTES = 512
-"""Nodes and attributes up to this size are copied without a look inside."""
+"""Messages up to this size, but initialisers, are copied without a look inside."""
 STRUCTURE_BYTES = 256 << 20
 """The most that may remain of a file without its payloads."""
 NESTING = 24
@@ -65,11 +65,9 @@ class _Walk:
         parts: list[bytes] = []
         copied = start  # what is copied as it is begins here
         for number, wire, at, begin, stop in fields(self.data, start, end):
-            if (
-                number not in inside
-                or wire != 2
-                or (kind in ("node", "function", "graph") and stop - begin <= WHOLE_BYTES)
-            ):
+            if number not in inside or wire != 2:
+                continue
+            if stop - begin <= WHOLE_BYTES and kind != "model" and (kind, inside[number]) != ("graph", "tensor"):
                 continue
             parts.append(self._copy(copied, at))
             part = self.message(inside[number], begin, stop)

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from energysim.errors import EnergysimError
 from energysim.workload import onnx_fuse
+from energysim.workload.graph import clean_name
 from energysim.workload.layer import Layer
 from energysim.workload.onnx_control import run_control
 from energysim.workload.onnx_infer import DOMAINS, Inference, Typed, contradiction, label
-from energysim.workload.onnx_names import NameGiver
-from energysim.workload.onnx_operations import OnnxCall, Part, house_name
+from energysim.workload.onnx_names import NameGiver, module_path
+from energysim.workload.onnx_operations import OnnxCall, house_name
 from energysim.workload.onnx_patterns import written_out
 from energysim.workload.onnx_scope import SHAPE_ONLY, Absorbed, Scope
 from energysim.workload.onnx_sequences import SEQUENCES, sequence_results
-from energysim.workload.onnx_table import CONTROL, OPERATIONS, VIEWS, Operation
+from energysim.workload.onnx_table import CONTROL, VIEWS
 from energysim.workload.onnx_types import (
     FLOATS,
     FOLLOWED_ELEMENTS,
@@ -30,60 +31,15 @@ from energysim.workload.onnx_types import (
     uniform,
 )
 from energysim.workload.onnx_values import MOVES, Applied, evaluated
+from energysim.workload.onnx_work import READ_PLACES, Work, constant, formatted, operation_of, stored_names
 from energysim.workload.operations import traffic
+from energysim.workload.several import Part
 
 if TYPE_CHECKING:
     import onnx
 
-READ_PLACES: Mapping[str, tuple[int, ...]] = {
-    **dict.fromkeys(
-        ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Clip", "Resize", "Upsample"), (0,)
-    ),
-    **dict.fromkeys(("CumSum", "CumProd", "TopK", "OneHot", "DFT", "ReduceMean", "ReduceSum", "ReduceMax"), (0,)),
-    **dict.fromkeys(("ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp"), (0,)),
-    "ReduceSumSquare": (0,),
-    "QLinearConv": (0, 3, 8),
-    "QLinearMatMul": (0, 3),
-    "ConvInteger": (0, 1),
-    "MatMulInteger": (0, 1),
-    "BatchNormalization": (0, 1, 2),
-    "NonMaxSuppression": (0, 1),
-}
-"""Which inputs hold elements that are worked on; others say how (axes, scales, bounds). All, of other operations."""
 FAULTS = (ValueError, KeyError, IndexError, TypeError, ZeroDivisionError, OverflowError, AttributeError, MemoryError)
 """What arithmetic raises on attributes and shapes that contradict each other."""
-
-
-@dataclass(slots=True)
-class Work:
-    """What has been found so far."""
-
-    layers: list[Layer] = field(default_factory=list)
-    edges: dict[tuple[str, str], int] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    written: list[int] = field(default_factory=list)
-    uncounted: dict[str, int] = field(default_factory=dict)
-    assumed: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-    free: int = 0
-
-    def copy(self) -> "Work":
-        """The same, to be gone on with on another path."""
-        return replace(
-            self,
-            layers=list(self.layers),
-            edges=dict(self.edges),
-            warnings=list(self.warnings),
-            written=list(self.written),
-            uncounted=dict(self.uncounted),
-            assumed=list(self.assumed),
-            unknown=list(self.unknown),
-        )
-
-    @property
-    def points(self) -> int:
-        """Points of all layers."""
-        return sum(layer.points for layer in self.layers)
 
 
 @dataclass(slots=True)
@@ -124,6 +80,10 @@ class GraphReader:
                     self._node(node, index, scope)
             except FAULTS as error:
                 raise contradiction(node, error) from error
+
+    def unreached(self) -> tuple[str, ...]:
+        """Modules, or initialisers, of which some trained numbers were never used."""
+        return tuple(dict.fromkeys(module_path(name) or clean_name(name) for name in self.work.uncounted))
 
     def _node(self, node: "onnx.NodeProto", index: int, scope: Scope) -> None:
         inputs = [scope.find(name, node) if name else None for name in node.input]
@@ -316,13 +276,15 @@ class GraphReader:
             self.work.warnings.append(f"{name}: the size of its result depends on values; the largest is assumed")
         out_bits = self._result_bits(node.op_type, typed)
         numbers: list[int] = []
+        inside = {place for part in parts for place in part.reads}
         for i, part in enumerate(parts):
-            layer = part.layer if i else replace(part.layer, parameters=self.count(trained))
-            before = [numbers[place] for place in part.after]
+            places_read = [*part.reads, *(place for place in range(len(reads)) if i == 0 and place not in inside)]
+            operands_read = [each for place in places_read if (each := _at(reads, place)) is not None]
             from_outside = [each for place in part.reads if (each := _at(reads, place)) is not None]
-            last = i == len(parts) - 1
-            layer = formatted(layer, from_outside, out_bits if last else 0)
-            elements = sum(map(prod, shapes)) if last else layer.output.elements(layer.dims)
+            layer = replace(part.layer, parameters=self.count(self.trained(node.op_type, operands_read)))
+            layer = formatted(layer, from_outside, out_bits if i == len(parts) - 1 else 0)
+            elements = sum(map(prod, shapes)) if len(parts) == 1 else layer.output.elements(layer.dims)
+            before = [numbers[place] for place in part.after]
             numbers.append(self.emit(layer, [y for y in from_outside if y.stored is None], before, elements))
             self.weights[layer.name] = stored_names(from_outside)
             if kind != "compute":
@@ -350,7 +312,11 @@ class GraphReader:
                 self.work.warnings.append(
                     f"{call.name}: unknown operation '{call.op}'{domain} is costed as element-wise traffic"
                 )
-            elif operation.kind not in ("view", "stored"):
+            elif operation.kind == "view":
+                kind = "assumed"
+                said = f"{call.name}: what '{call.op}' lays out where is not known; it is costed as data moved"
+                self.work.warnings.append(said)
+            elif operation.kind != "stored":
                 kind = "assumed"
                 self.work.warnings.append(
                     f"{call.name}: unusual shapes of operation '{call.op}' is costed as element-wise traffic"
@@ -398,58 +364,3 @@ class GraphReader:
 
 def _at(values: Sequence[Value | None], place: int) -> Value | None:
     return values[place] if place < len(values) else None
-
-
-def operation_of(node: "onnx.NodeProto") -> Operation | None:
-    """The line of our table for a node, or None."""
-    if node.domain in DOMAINS:
-        return OPERATIONS.get(node.op_type)
-    return OPERATIONS.get(f"{node.domain}.{node.op_type}")
-
-
-def constant(attributes: Mapping[str, Any]) -> list[Any] | None:
-    """The value of a Constant node."""
-    import numpy as np
-
-    for name, kind in (
-        ("value_float", np.float32),
-        ("value_floats", np.float32),
-        ("value_int", np.int64),
-        ("value_ints", np.int64),
-    ):
-        if name in attributes:
-            return [np.asarray(attributes[name], kind)]
-    value = attributes.get("value")
-    return None if value is None else [value]
-
-
-def labelled(reads: Sequence[Value]) -> dict[str, Value]:
-    """Operands by the names that makers of layers give their tensors: input, input_2, ... and weight, weight_2, ..."""
-    seen = {"weight": 0, "input": 0}
-    found: dict[str, Value] = {}
-    for value in {id(each): each for each in reads}.values():
-        stem = "input" if value.stored is None else "weight"
-        seen[stem] += 1
-        found[stem if seen[stem] == 1 else f"{stem}_{seen[stem]}"] = value
-    return found
-
-
-def stored_names(reads: Sequence[Value]) -> dict[str, frozenset[str]]:
-    """Tensor of a layer to the initialisers that it is computed from."""
-    return {label: value.stored for label, value in labelled(reads).items() if value.stored}
-
-
-def formatted(layer: Layer, reads: Sequence[Value], out_bits: int) -> Layer:
-    """The layer with the widths that the graph itself gives for its operands and its result."""
-    bits = {label: value.bits for label, value in labelled(reads).items()}
-    if not out_bits and not any(bits.values()):
-        return layer
-    tensors = []
-    for tensor in layer.tensors:
-        if tensor.role == "output":
-            partial = SUM_BITS if layer.unit == "mac" and 0 < out_bits < SUM_BITS else 0
-            changed = replace(tensor, bits=out_bits or tensor.bits, partial_bits=partial)
-        else:
-            changed = replace(tensor, bits=bits.get(tensor.name) or tensor.bits)
-        tensors.append(changed)
-    return replace(layer, tensors=tuple(tensors))

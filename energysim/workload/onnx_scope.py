@@ -32,6 +32,7 @@ class Scope:
 
     def __init__(self, graph: "onnx.GraphProto", outer: "Scope | None" = None) -> None:
         """Initialisers become values at once; inputs are for the caller to give. Raises ModelReadError for a circle."""
+        check_texts(graph)
         self.proto = graph
         self.outer = outer
         self.values: dict[str, Value] = {}
@@ -77,6 +78,24 @@ class Scope:
             return
         value.uses = self.uses.get(name, 0)
         self.values[name] = value
+
+
+def check_texts(graph: "onnx.GraphProto | onnx.FunctionProto") -> None:
+    """Raise ModelReadError where a name is no text: protobuf hands such a one over as bytes."""
+    values = [*graph.input, *graph.output]
+    if hasattr(graph, "initializer"):
+        values += [*graph.initializer, *graph.value_info, *(each.values for each in graph.sparse_initializer)]
+    names = [each if isinstance(each, str | bytes) else each.name for each in values]
+    for each in values:
+        shape = each.type.tensor_type.shape if hasattr(each, "type") else None
+        names += [dim.dim_param for dim in shape.dim] if shape is not None else []
+    for node in graph.node:
+        names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        for each in node.attribute:
+            names += [each.name, each.ref_attr_name]
+    wrong = next((each for each in names if not isinstance(each, str)), None)
+    if wrong is not None:
+        raise ModelReadError(f"damaged: a name in it is no text: {wrong[:40]!r}")
 
 
 def inner_graphs(node: "onnx.NodeProto") -> list["onnx.GraphProto"]:

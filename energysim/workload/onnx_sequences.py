@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from energysim.workload.onnx_types import Value, nobody
+from energysim.workload.onnx_types import FOLLOWED_ELEMENTS, Value, nobody
 from energysim.workload.onnx_values import MOVES, Applied
 from energysim.workload.torch_operations import words
 
@@ -13,6 +13,9 @@ SEQUENCES = words(
     "SequenceConstruct SequenceEmpty SequenceAt SequenceInsert SequenceErase SequenceLength SplitToSequence "
     "ConcatFromSequence Optional OptionalGetElement OptionalHasElement ZipMap CastMap"
 )
+
+
+MOST_ITEMS = 1 << 16
 
 
 def sequence_results(
@@ -68,14 +71,18 @@ def _split(first: Value, inputs: Sequence[Value | None], attributes: Mapping[str
     shape, axis = first.shape or (), attributes.get("axis", 0)
     given = inputs[1].data if len(inputs) > 1 and inputs[1] is not None else None
     axis %= max(1, len(shape))
+    if given is None and shape[axis] > MOST_ITEMS:
+        raise ValueError(f"a sequence of {shape[axis]:,} items; at most {MOST_ITEMS:,}")
     if given is None:
         sizes = [1] * shape[axis]
     elif given.ndim:
         sizes = [int(each) for each in given]
     else:
-        whole, part = shape[axis], max(1, int(given))
+        whole, part = shape[axis], max(1, int(given), shape[axis] // MOST_ITEMS)
         sizes = [part] * (whole // part) + ([whole % part] if whole % part else [])
     keeps = given is not None or attributes.get("keepdims", 1)
+    if len(sizes) > MOST_ITEMS:
+        raise ValueError(f"a sequence of {len(sizes):,} items; at most {MOST_ITEMS:,}")
     for i, size in enumerate(sizes):
         kept = (*shape[:axis], *((size,) if keeps else ()), *shape[axis + 1 :])
         number = 0 if first.owner is None else int(first.owner.flat[0]) if first.owner.size else 0
@@ -85,6 +92,8 @@ def _split(first: Value, inputs: Sequence[Value | None], attributes: Mapping[str
 
 def _concatenated(name: str, items: tuple[Value, ...], attributes: Mapping[str, Any]) -> Value:
     axis = attributes.get("axis", 0)
+    if sum(each.elements for each in items) > FOLLOWED_ELEMENTS:
+        raise ValueError("a sequence too large to be put together")
     owners = [each.owner if each.owner is not None else nobody(each.shape or ()) for each in items]
     if attributes.get("new_axis", 0):
         owners = [np.expand_dims(owner, axis) for owner in owners]

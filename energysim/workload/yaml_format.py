@@ -80,7 +80,7 @@ LAYER = Record(
         "formats": Field(MapOf(FORMAT, keys=ANY_TEXT), "bits and density by tensor", MappingProxyType({})),
     },
 )
-NOTES = ("warnings", "assumptions", "unreached", "unknown")
+NOTES = ("warnings", "assumptions", "unreached", "unknown", "assumed")
 GRAPH = Record(
     "model",
     {
@@ -90,6 +90,7 @@ GRAPH = Record(
         "assumptions": Field(ListOf(ANY_TEXT), "what the reader decided by convention", ()),
         "unreached": Field(ListOf(ANY_TEXT), "modules that no result needs", ()),
         "unknown": Field(ListOf(ANY_TEXT), "layers of which only the traffic is known", ()),
+        "assumed": Field(ListOf(ANY_TEXT), "layers whose amount of work an assumption decides", ()),
     },
 )
 

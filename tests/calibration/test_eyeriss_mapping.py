@@ -4,7 +4,8 @@ from math import prod
 
 import pytest
 
-from energysim.calibration.eyeriss import published_mappings, read_reference
+from energysim.calibration.eyeriss import published_mappings
+from energysim.calibration.references import read_reference, rows_by
 from energysim.costs.prices import energy_by_key
 from energysim.hardware.read import read_accelerator
 from energysim.mapping.counts import active_instances, count
@@ -15,7 +16,7 @@ from energysim.workload.layer import convolution
 
 
 def test_active_processing_elements_of_all_five_layers() -> None:
-    measured = {row["layer"]: int(row["active_pes"]) for row in read_reference("eyeriss_alexnet")}
+    measured = {row["layer"]: int(row["active_pes"]) for row in read_reference("eyeriss_alexnet").rows}
     accelerator = read_accelerator("eyeriss").accelerator
     for name, layer, mapping in published_mappings():
         assert problems(layer, accelerator, mapping) == (), name
@@ -37,7 +38,7 @@ def test_the_mapping_does_all_the_work_and_no_more() -> None:
 def test_figure_10_of_isca_2016_with_the_published_mapping() -> None:
     # In MACs at batch 16, published to two decimals: ALU exact, register file within 4 %, DRAM within 5 % a layer.
     design = read_accelerator("eyeriss_isca16")
-    published = {row["layer"]: row for row in read_reference("eyeriss_isca16_fig10")}
+    published = rows_by("eyeriss_isca16_fig10", "layer")
     pj = design.table.prices["mac", "mac", "*"].pj
     for name, layer, mapping in published_mappings(16, "register_file"):
         counts = count(layer, design.accelerator, mapping)
@@ -52,8 +53,8 @@ def test_figure_10_of_isca_2016_with_the_published_mapping() -> None:
 def test_dram_megabytes_of_the_chip() -> None:
     # JSSC 2017, table V, after run-length coding; the first layer raw. Five layers within 6 %.
     accelerator = read_accelerator("eyeriss").accelerator
-    zeros = {row["layer"]: row for row in read_reference("eyeriss_activation_zeros")}
-    measured = {row["layer"]: float(row["dram_mb"]) for row in read_reference("eyeriss_alexnet")}
+    zeros = rows_by("eyeriss_activation_zeros", "layer")
+    measured = {row["layer"]: float(row["dram_mb"]) for row in read_reference("eyeriss_alexnet").rows}
     for name, layer, mapping in published_mappings():
         share = zeros[name.lower()]
         bits = {

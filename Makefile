@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test nightly lint bench bench-clustering peers models reports lenet clean
+.PHONY: demo test nightly lint bench bench-clustering peers models reports validation lenet clean
 
 $(VENV)/base: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -87,6 +87,10 @@ reports: $(VENV)/kernels $(VENV)/report
 	$(BIN)/python -m reports.eyeriss
 	$(BIN)/python -m reports.full_adders
 	$(BIN)/python -m reports.search_growth
+
+# Predictions against measurements: reports/validation/, under two minutes.
+validation: $(VENV)/kernels $(VENV)/report
+	$(BIN)/python -m reports.validation > /dev/null
 
 # Debian's package dataset-fashion-mnist has the images; under 20 minutes of CPU time.
 lenet: $(VENV)/dev

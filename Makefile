@@ -31,7 +31,7 @@ $(VENV)/report: $(VENV)/dev
 	@touch $@
 
 # The compiled inner loops of the search, again after an edit (the installation has made them once).
-$(VENV)/kernels: $(VENV)/dev hatch_build.py $(wildcard energysim/mapping/search_*.py energysim/mapping/search_*.pxd)
+$(VENV)/kernels: $(VENV)/dev hatch_build.py $(wildcard energysim/mapping/search_*.py energysim/mapping/search_*.pxd energysim/compressed/huffman_words.*)
 	$(BIN)/python hatch_build.py > /dev/null
 	@touch $@
 

@@ -1,19 +1,21 @@
-"""Compiles the kernels of the mapping search when the package is built; without a compiler they run as plain Python."""
+"""Compiles inner loops when the package is built; without a compiler they run as plain Python (or numpy)."""
 
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-KERNELS = (
+SEARCH = (
     "search_windows",
     "search_state",
     "search_shares",
+    "search_ahead",
     "search_rows",
     "search_costs",
     "search_classes",
     "search_heaps",
     "search_tree",
+    "search_moves",
     "search_climb",
     "search_uneven_bounds",
     "search_uneven_rows",
@@ -21,6 +23,9 @@ KERNELS = (
     "search_uneven_tree",
 )
 """Modules of energysim/mapping with a .pxd beside them."""
+
+KERNELS = (*(f"energysim.mapping.{name}" for name in SEARCH), "energysim.compressed.huffman_words")
+"""All modules that are compiled."""
 
 DIRECTIVES = {
     "language_level": 3,
@@ -54,11 +59,9 @@ def compiled(root: Path) -> list[Path]:
     from setuptools import Distribution, Extension
     from setuptools.command.build_ext import build_ext
 
-    folder = "energysim/mapping"
     flags = ["-O2", "-ffp-contract=off", "-fwrapv"]
     extensions = [
-        Extension(f"energysim.mapping.{name}", [f"{root}/{folder}/{name}.py"], extra_compile_args=flags)
-        for name in KERNELS
+        Extension(name, [f"{root}/{name.replace('.', '/')}.py"], extra_compile_args=flags) for name in KERNELS
     ]
     modules = cythonize(
         extensions,

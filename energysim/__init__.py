@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     from energysim.compressed.file import read_compressed, write_compressed
     from energysim.compressed.model import CompressedModel
     from energysim.compressed.size import size_report
-    from energysim.costs.metrics import Metrics, metrics, planned_sharing
+    from energysim.costs.metrics import Metrics, metrics
     from energysim.costs.result import Estimate, LayerEstimate
     from energysim.errors import EnergysimError
     from energysim.estimate import estimate
+    from energysim.explore.compare import compare
     from energysim.hardware.accelerator import Accelerator
     from energysim.hardware.read import DescribedAccelerator, read_accelerator
     from energysim.mapping.constraints_yaml import read_constraints
     from energysim.mapping.search_cache import SearchCache
     from energysim.workload.graph import LayerGraph
     from energysim.workload.layer import Layer
+    from energysim.workload.planned import planned_sharing
     from energysim.workload.read import read_model
 
 __version__ = "0.1.0"
@@ -40,10 +42,11 @@ _HOMES = {
     "LayerGraph": "energysim.workload.graph",
     "Metrics": "energysim.costs.metrics",
     "SearchCache": "energysim.mapping.search_cache",
+    "compare": "energysim.explore.compare",
     "estimate": "energysim.estimate",
     "finalize": "energysim.clustering.prepare",
     "metrics": "energysim.costs.metrics",
-    "planned_sharing": "energysim.costs.metrics",
+    "planned_sharing": "energysim.workload.planned",
     "prepare": "energysim.clustering.prepare",
     "read_accelerator": "energysim.hardware.read",
     "read_constraints": "energysim.mapping.constraints_yaml",
@@ -69,6 +72,7 @@ __all__ = [
     "Metrics",
     "SearchCache",
     "__version__",
+    "compare",
     "estimate",
     "finalize",
     "metrics",

@@ -10,6 +10,7 @@ from io import TextIOWrapper
 from energysim import __version__
 from energysim.commands.calibrating import add_calibration_commands
 from energysim.commands.catalogue import add_catalogue_commands
+from energysim.commands.comparing import add_compare_commands
 from energysim.commands.compression import add_compression_commands
 from energysim.commands.estimating import add_estimate_commands
 from energysim.commands.metrics import add_metrics_commands
@@ -18,6 +19,7 @@ from energysim.errors import EnergysimError, OutputError
 
 COMMANDS = (
     add_estimate_commands,
+    add_compare_commands,
     add_metrics_commands,
     add_compression_commands,
     add_calibration_commands,

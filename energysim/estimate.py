@@ -10,11 +10,11 @@ from pathlib import Path
 from types import ModuleType
 
 from energysim import __version__
-from energysim.costs.full_adders import full_adders
+from energysim.costs.full_adders import full_adders_of_counts
 from energysim.costs.latency import latency, static_energy_pj, utilisation
 from energysim.costs.least import least_energy_pj
-from energysim.costs.ledger import Entry, counts_by_component, energy_by_component, ledger
-from energysim.costs.prices import active_share
+from energysim.costs.ledger import Entry, components, counts_by_component, energy_by_component, ledger
+from energysim.costs.prices import active_share, stored_bits
 from energysim.costs.result import IDLE, STATIC, Estimate, LayerEstimate, UsedPrice
 from energysim.costs.traffic import compulsory_bits, traffic
 from energysim.errors import InputError, unknown
@@ -23,9 +23,11 @@ from energysim.hardware.read import DescribedAccelerator
 from energysim.mapping.constraints import Restriction
 from energysim.mapping.constraints_yaml import plain
 from energysim.mapping.dataflows import dataflow as named
+from energysim.mapping.distinct import why_no_products
 from energysim.mapping.search import SearchResult
 from energysim.mapping.search_cache import SearchCache
 from energysim.mapping.search_many import find_mappings
+from energysim.mapping.sharing import as_run
 from energysim.workload.graph import LayerGraph, same_work
 from energysim.workload.layer import Layer
 from energysim.workload.precision import kind
@@ -64,6 +66,8 @@ def estimate(
     NothingFitsError for a layer that no mapping fits on the accelerator.
     """
     graph = read_model(model, batch=batch, bits=bits)
+    warnings = (*graph.warnings, *_wide_operands(graph, accelerator), *_sharing_warnings(graph, accelerator))
+    graph = graph.with_layers({layer.name: as_run(layer, accelerator.accelerator) for layer in graph.layers})
     asked = named(dataflow, constraints).restrictions
     options = {
         "batch": batch,
@@ -104,9 +108,9 @@ def estimate(
         accelerator=accelerator.name,
         batch=gcd(*(layer.dims["N"] for layer in graph.layers)),
         layers=tuple(layers),
-        components=tuple(y.name for y in (*accelerator.accelerator.levels, accelerator.accelerator.compute)),
+        components=components(accelerator.accelerator),
         prices=prices,
-        warnings=(*graph.warnings, *_wide_operands(graph, accelerator), *_defaults(prices)),
+        warnings=(*warnings, *_defaults(prices)),
         options=options,
         model_sha256=sha256(to_yaml(graph).encode()).hexdigest(),
         accelerator_sha256=accelerator.sha256,
@@ -160,7 +164,7 @@ def search_layer(
     uneven: bool = False,
 ) -> tuple[Layer, SearchResult]:
     """The layer of a model with this name and the best mapping found for it; raises UnknownNameError for its name."""
-    work = named_layer(read_model(model, batch=batch, bits=bits), layer)
+    work = as_run(named_layer(read_model(model, batch=batch, bits=bits), layer), accelerator.accelerator)
     described = accelerator.accelerator, accelerator.table
     (found,) = find_mappings(
         [work],
@@ -199,8 +203,8 @@ def estimate_layer(
         dims=dict(layer.dims),
         macs=layer.macs,
         ops=layer.ops,
-        full_adders=full_adders(layer),
-        weight_bits=sum(t.elements(layer.dims) * t.bits for t in layer.tensors if kind(t) == "weight"),
+        full_adders=full_adders_of_counts(layer, facts, found.counts),
+        weight_bits=sum(stored_bits(t, layer) for t in layer.tensors if kind(t) == "weight"),
         compulsory_bits=compulsory_bits(layer, facts),
         traffic_bits={
             name: {"read": moved.read_bits, "write": moved.written_bits}
@@ -258,6 +262,24 @@ def _defaults(prices: Iterable[UsedPrice]) -> tuple[str, ...]:
     return tuple(f"default price: {', '.join(paid)} ({source or 'no source'})" for source, paid in found.items())
 
 
+def _sharing_warnings(graph: LayerGraph, accelerator: DescribedAccelerator) -> tuple[str, ...]:
+    """What one may not expect of shared weights: that they come expanded, or are looked up, not multiplied once."""
+    facts = accelerator.accelerator
+    layers = [layer for layer in graph.layers if any(t.codebook is not None for t in layer.tensors)]
+    reasons: dict[str, list[str]] = {}
+    for layer in layers:
+        if facts.sharing is None:
+            reasons.setdefault(f"shared weights come expanded, {facts.name} has no codebook", []).append(layer.name)
+        elif facts.sharing.style == "product" and (why := why_no_products(layer)):
+            reasons.setdefault(f"weights are looked up, products are not shared: {why}", []).append(layer.name)
+    return tuple(f"{_names(names)}: {why}" for why, names in reasons.items())
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 1} more layers" if len(names) > 1 else ""
+    return f"'{names[0]}'{more}"
+
+
 def _wide_operands(graph: LayerGraph, accelerator: DescribedAccelerator) -> tuple[str, ...]:
     """Operands that the compute unit does not take in one piece are counted as if it did: say so."""
     unit = accelerator.accelerator.compute
@@ -266,9 +288,8 @@ def _wide_operands(graph: LayerGraph, accelerator: DescribedAccelerator) -> tupl
     wide = [y.name for y in graph.layers if any(t.bits > unit.bits for t in y.tensors if t.role != "output")]
     if not wide:
         return ()
-    more = f" and {len(wide) - 1} more layers" if len(wide) > 1 else ""
     return (
-        f"'{wide[0]}'{more}: operands are wider than the {unit.bits} bits that '{unit.name}' takes; "
+        f"{_names(wide)}: operands are wider than the {unit.bits} bits that '{unit.name}' takes; "
         "each is priced as one operation",
     )
 

@@ -55,7 +55,8 @@ def test_density(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_refusals(capsys: pytest.CaptureFixture[str]) -> None:
     assert "cluster rate 2" in refused(capsys, "alexnet", "--rate", "2")
-    assert "give --rate too" in refused(capsys, "alexnet", "--ignore-indices")
+    assert "give --rate too" in refused(capsys, "alexnet", "--granularity", "row")
+    assert "give one of them" in refused(capsys, "alexnet", "--rate", "0.1", "--compressed", "x.safetensors")
     assert "did you mean 'row'" in refused(capsys, "alexnet", "--rate", "0.1", "--granularity", "rows")
     assert "density 1.5" in refused(capsys, "alexnet", "--density", "1.5")
     assert "did you mean 'alexnet'" in refused(capsys, "alexnt")

@@ -94,8 +94,10 @@ def estimate_command(options: argparse.Namespace) -> None:
     graph = read_model(model, batch=options.batch, bits=options.bits)
     calibrated = None if calibrate is None else calibrate(result, graph)
     if options.output:
-        files = run_again(options.output, result, graph, accelerator, options.format, calibrated)
-        given = (options.model, options.on, options.bits, options.constraints, options.calibration)
+        files = run_again(
+            options.output, result, graph, accelerator, options.format, calibrated, options.compressed
+        )
+        given = (options.model, options.on, options.bits, options.constraints, options.calibration, options.compressed)
         spare_inputs(files, given)
         write_together(files)
         print(f"wrote {', '.join(clean(str(path)) for path in files)}", file=sys.stderr)
@@ -182,7 +184,9 @@ def map_command(options: argparse.Namespace) -> None:
     text = plain(parts) if form == "nest" else mapping_text(layer, accelerator, row, form)
     if options.output:
         files = {Path(options.output): text}
-        spare_inputs(files, (options.model, options.on, options.bits, options.constraints, options.mapping))
+        spare_inputs(
+            files, (options.model, options.on, options.bits, options.constraints, options.mapping, options.compressed)
+        )
         write_together(files)
         print(f"wrote {clean(options.output)}", file=sys.stderr)
     elif form == "nest":

@@ -3,7 +3,7 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -54,15 +54,24 @@ def new_command(commands: Any, name: str, run: Callable[..., None], says: str, e
 
 def add_work(command: argparse.ArgumentParser, *more: str) -> None:
     """The arguments that say what runs where."""
-    says = "a name (see `energysim models`), FILE.yaml, or package.module:function"
+    says = "a name (see `energysim models`), a file (.yaml, .onnx, ...), or package.module:function"
     command.add_argument("model", metavar="MODEL", help=says)
     for name in more:
         command.add_argument(name, metavar=name.upper(), help=f"name of a {name}")
     says = "a name (see `energysim accelerators`), or FILE.yaml"
     command.add_argument("--on", required=True, metavar="ACCELERATOR", help=says)
+    command.add_argument("--bits", metavar="BITS", help=SAYS_BITS)
+    says = "a compressed file of the model (see `energysim compress`): how its weights are shared"
+    command.add_argument("--compressed", metavar="FILE", help=says)
+    add_search(command)
+
+
+SAYS_BITS = "8, w4a8 (weights 4, activations 8), or a YAML file of bits and densities per layer (default: the model's)"
+
+
+def add_search(command: argparse.ArgumentParser) -> None:
+    """The arguments that say how a model is read and how its mappings are searched."""
     command.add_argument("--batch", type=int, default=1, metavar="N", help="inputs at once (default 1)")
-    says = "8, w4a8 (weights 4, activations 8), or a YAML file of bits and densities per layer (default: the model's)"
-    command.add_argument("--bits", metavar="BITS", help=says)
     says = "a restriction of the mappings searched: row_stationary, ... (default unconstrained)"
     command.add_argument("--dataflow", default="unconstrained", metavar="NAME", help=says)
     command.add_argument("--constraints", metavar="FILE", help="a YAML file of restrictions by memory and array")
@@ -71,12 +80,23 @@ def add_work(command: argparse.ArgumentParser, *more: str) -> None:
     command.add_argument("--uneven", action="store_true", help="a memory's tensors may lie at different nest depths")
     says = "seconds for all searches together; what is not proven by then is shown with its gap (default: no limit)"
     command.add_argument("--time-budget", type=float, metavar="SECONDS", help=says)
-    says = "BatchNorm as layers of its own, not folded (package.module:function only)"
-    command.add_argument("--keep-batchnorm", action="store_true", help=says)
-    says = "activations as layers of their own, not fused (package.module:function only)"
-    command.add_argument("--keep-activations", action="store_true", help=says)
+    add_reading(command)
     says = "search anew: neither read nor keep results on disk (see `energysim cache`)"
     command.add_argument("--no-cache", action="store_true", help=says)
+
+
+def add_reading(command: argparse.ArgumentParser) -> None:
+    """The arguments that say how a model file is read."""
+    says = "size of a symbolic dim of a model file, as in --dim batch=1 --dim sequence=128"
+    command.add_argument("--dim", action="append", default=[], metavar="NAME=SIZE", help=says)
+    says = "how often loops run whose length the model file does not say (default: once, with a warning)"
+    command.add_argument("--trips", type=int, metavar="N", help=says)
+    says = "read the weights of a model file too: the share of them that is zero becomes their density"
+    command.add_argument("--read-weights", action="store_true", help=says)
+    says = "BatchNorm as layers of its own, not folded (package.module:function, ONNX)"
+    command.add_argument("--keep-batchnorm", action="store_true", help=says)
+    says = "activations as layers of their own, not fused (package.module:function, ONNX)"
+    command.add_argument("--keep-activations", action="store_true", help=says)
 
 
 def read_given_model(options: argparse.Namespace) -> "LayerGraph":
@@ -84,7 +104,28 @@ def read_given_model(options: argparse.Namespace) -> "LayerGraph":
     from energysim.workload.read import read_model
 
     folded, fused = not options.keep_batchnorm, not options.keep_activations
-    return read_model(options.model, fold_batchnorm=folded, fuse_activations=fused)
+    return read_model(
+        options.model,
+        fold_batchnorm=folded,
+        fuse_activations=fused,
+        dims=dims_of(options.dim),
+        trips=options.trips,
+        read_weights=options.read_weights,
+        compressed=options.compressed,
+    )
+
+
+def dims_of(given: Sequence[str]) -> dict[str, int]:
+    """Sizes by name from texts like batch=1; raises InputError for a text that is not one, or a name given twice."""
+    dims: dict[str, int] = {}
+    for text in given:
+        name, equals, size = text.rpartition("=")
+        if not equals or not name or not size.isascii() or not size.isdigit() or len(size) > 10:
+            raise InputError(f"--dim {text}: write NAME=SIZE, as in --dim batch=1")
+        if name in dims:
+            raise InputError(f"--dim {text}: '{name}' is given twice")
+        dims[name] = int(size)
+    return dims
 
 
 def asked_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -107,10 +148,14 @@ def said_of(options: argparse.Namespace) -> tuple[str, str]:
     """How the model, and what it runs on, were given: ready to be typed again."""
     given = {"--on": options.on, "--batch": options.batch, "--bits": options.bits, "--dataflow": options.dataflow}
     given |= {"--constraints": options.constraints, "--objective": options.objective}
-    usual = {"--batch": 1, "--bits": None, "--dataflow": "unconstrained", "--constraints": None}
+    given |= {"--compressed": options.compressed}
+    usual = {"--batch": 1, "--bits": None, "--dataflow": "unconstrained", "--constraints": None, "--compressed": None}
     usual["--objective"] = "energy"
     rest = [f"{key} {shlex.quote(str(value))}" for key, value in given.items() if usual.get(key, key) != value]
+    rest += [f"--dim {shlex.quote(each)}" for each in options.dim]
+    rest += [] if options.trips is None else [f"--trips {options.trips}"]
     flags = {"--uneven": options.uneven, "--keep-batchnorm": options.keep_batchnorm}
+    flags |= {"--read-weights": options.read_weights}
     rest += [flag for flag, on in (flags | {"--keep-activations": options.keep_activations}).items() if on]
     return shlex.quote(options.model), " ".join(rest)
 

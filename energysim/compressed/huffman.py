@@ -7,6 +7,7 @@ side, one symbol of each at a time. Sources: Huffman, 1952; package-merge: Larmo
 import numpy as np
 from numpy.typing import NDArray
 
+from energysim.compressed import huffman_words
 from energysim.compressed.bits import Bytes, Integers
 from energysim.errors import InputError
 
@@ -15,6 +16,14 @@ LONGEST_BITS = 24
 
 BLOCK = 1024
 """Symbols of one block; its length in bits is at most 24,576 and fits in 16."""
+
+
+FAILURES = {
+    1: "a block of coded symbols runs past the end of the stream",
+    2: "bits that are no code word",
+    3: "a block of coded symbols does not end where it should",
+}
+"""What can be wrong with a bitstream, by the number that `decode_blocks` gives it."""
 
 
 def entropy_bits(counts: Integers) -> float:
@@ -115,6 +124,13 @@ def decode(stream: Bytes, block_bits: NDArray[np.uint16], lengths: Bytes, count:
     per_length = np.diff(np.append(before, order.size))
     limits = (first + per_length) << (LONGEST_BITS - np.arange(LONGEST_BITS + 1))
     limits = np.maximum.accumulate(limits)
+    if huffman_words.COMPILED:
+        symbols = np.empty(count, np.uint32)
+        padded = np.concatenate([stream, np.zeros(3, np.uint8)])
+        failed = huffman_words.decode_blocks(padded, ends, order, first, before, limits, symbols, BLOCK)
+        if failed:
+            raise InputError(FAILURES[failed])
+        return symbols
     out = np.zeros((n_blocks, BLOCK), np.uint32)
     at = ends - block_bits
     last = count - (n_blocks - 1) * BLOCK
@@ -122,14 +138,14 @@ def decode(stream: Bytes, block_bits: NDArray[np.uint16], lengths: Bytes, count:
         here = at[: n_blocks if i < last else n_blocks - 1]
         byte = here >> 3
         if int(byte.max()) >= stream.size:
-            raise InputError("a block of coded symbols runs past the end of the stream")
+            raise InputError(FAILURES[1])
         window = padded[byte] << 24 | padded[byte + 1] << 16 | padded[byte + 2] << 8 | padded[byte + 3]
         window = window << (here & 7).astype(np.uint32) >> np.uint32(32 - LONGEST_BITS)
         length = np.searchsorted(limits, window, side="right")
         if int(length.max()) > LONGEST_BITS:
-            raise InputError("bits that are no code word")
+            raise InputError(FAILURES[2])
         out[: here.size, i] = order[(window >> (LONGEST_BITS - length)) - first[length] + before[length]]
         here += length
     if not np.array_equal(at, ends):
-        raise InputError("a block of coded symbols does not end where it should")
+        raise InputError(FAILURES[3])
     return out.ravel()[:count]

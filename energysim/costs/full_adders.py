@@ -1,6 +1,8 @@
 """Compute counted in full adders: what arithmetic costs before anyone chose a technology (DeepK §3)."""
 
 from energysim.errors import InputError
+from energysim.hardware.accelerator import Accelerator
+from energysim.mapping.counts import UNIT, Counts
 from energysim.workload.layer import Layer
 
 
@@ -32,14 +34,31 @@ def full_adders(layer: Layer, *, bias: bool = False) -> int:
     return products * weight_bits * input_bits + additions * _adder_bits(length, weight_bits, input_bits)
 
 
-def full_adders_per_operation(layer: Layer) -> float:
-    """Full adders of the mean operation of a layer: a MAC, its share of the additions included, or a plain one."""
+def full_adders_per_operation(layer: Layer, action: str = "") -> float:
+    """Full adders of the mean operation of a layer: a MAC, its share of the additions included, or a plain one.
+
+    Where products are shared, of the `action` "multiply" or "add" alone.
+    """
+    if action in ("multiply", "add"):
+        weight_bits, input_bits = (tensor.bits for tensor in layer.tensors if tensor.role != "output")
+        alone = weight_bits * input_bits
+        return float(alone if action == "multiply" else _adder_bits(reduction_length(layer), weight_bits, input_bits))
     return full_adders(layer) / (layer.macs + layer.ops)
 
 
 def reduction_length(layer: Layer) -> int:
     """Terms that one output sums, D: points of the layer / outputs, rounded up where outputs sum different numbers."""
     return -(-layer.points // layer.output.elements(layer.dims))
+
+
+def full_adders_of_counts(layer: Layer, accelerator: Accelerator, counts: Counts) -> int:
+    """Full adders of what is really done: fewer than `full_adders` where products are shared (DeepK §4.2.2)."""
+    unit = accelerator.compute.name
+    multiplied = counts.values.get((unit, "multiply", UNIT))
+    if multiplied is None:
+        return full_adders(layer)
+    each = [int(full_adders_per_operation(layer, action)) for action in ("multiply", "add")]
+    return multiplied * each[0] + counts.values.get((unit, "add", UNIT), 0) * each[1]
 
 
 def _adder_bits(length: int, weight_bits: int, input_bits: int) -> int:

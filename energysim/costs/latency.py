@@ -4,9 +4,10 @@ from collections.abc import Mapping as Map
 from dataclasses import dataclass
 from math import ceil, prod
 
+from energysim.costs.prices import bits_moved, timed_share
 from energysim.costs.traffic import Traffic, traffic
-from energysim.hardware.accelerator import Accelerator, Array, EnergyTable, Memory
-from energysim.mapping.counts import Counts
+from energysim.hardware.accelerator import CODEBOOK, PRODUCTS, Accelerator, Array, EnergyTable, Memory
+from energysim.mapping.counts import PRODUCT, UNIT, Counts
 from energysim.mapping.nest import Mapping
 from energysim.workload.layer import Layer
 
@@ -25,16 +26,45 @@ class Latency:
 
 
 def latency(layer: Layer, accelerator: Accelerator, mapping: Mapping, counts: Counts) -> Latency:
-    """Latency of a layer with perfect double buffering: the largest of compute steps and memory cycles."""
+    """Latency of a layer with perfect double buffering: the largest of compute steps and memory cycles.
+
+    A codebook comes before the layer begins. Zeros that are skipped take no step. Where products are shared, a unit
+    multiplies or adds in a cycle, and all units are taken to have the mean number of both.
+    """
     moved = traffic(layer, accelerator, counts)
-    per_step = layer.ops_per_point if layer.unit == "op" else 1
-    cycles = {accelerator.compute.name: float(counts.steps * per_step)}
+    cycles = {accelerator.compute.name: counts.steps * cycles_per_step(layer, accelerator, counts)}
     for memory in accelerator.memories:
         cycles[memory.name] = port_cycles(memory, moved[memory.name]) / used_instances(accelerator, mapping, memory)
     bound_by = max(cycles, key=lambda name: cycles[name])
     # sums of bits over fractional bandwidths round either way
-    whole = ceil(cycles[bound_by] * (1.0 - 1e-12))
+    whole = ceil((cycles[bound_by] + preload_cycles(layer, accelerator, counts)) * (1.0 - 1e-12))
     return Latency(whole, whole / accelerator.clock_hz, bound_by, cycles)
+
+
+def cycles_per_step(layer: Layer, accelerator: Accelerator, counts: Counts) -> float:
+    """Cycles of a compute unit for one point of the loop nest."""
+    if layer.unit == "op":
+        return float(layer.ops_per_point)
+    unit = accelerator.compute.name
+    if (unit, "multiply", UNIT) in counts.values:
+        share = timed_share(layer, accelerator)
+        done = counts.values[unit, "multiply", UNIT] * share + counts.values[PRODUCTS, "read", PRODUCT]
+        return done / layer.points
+    return timed_share(layer, accelerator)
+
+
+def preload_cycles(layer: Layer, accelerator: Accelerator, counts: Counts) -> float:
+    """Cycles in which the codebook of a layer comes from the outermost memory and is written to each of its places."""
+    outermost, sharing = accelerator.memories[0], accelerator.sharing
+    read = counts.values.get((outermost.name, "read", CODEBOOK), 0)
+    if sharing is None or not read:
+        return 0.0
+    bits = bits_moved(layer, accelerator, outermost.name, CODEBOOK)
+    each = next(t.codebook.entries for t in layer.tensors if t.codebook is not None) * bits
+    rates = [(read * bits, outermost.read_bits_per_cycle)]
+    if sharing.table_bits is None:
+        rates += [(each, m.write_bits_per_cycle) for m in accelerator.memories if m.name == sharing.memory]
+    return max((amount / rate for amount, rate in rates if rate), default=0.0)
 
 
 def used_instances(accelerator: Accelerator, mapping: Mapping, memory: Memory) -> int:

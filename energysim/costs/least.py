@@ -3,7 +3,7 @@
 from math import fsum
 
 from energysim.costs.latency import port_cycles, static_energy_pj
-from energysim.costs.prices import active_share, bits_moved, operation_pj
+from energysim.costs.prices import active_share, bits_moved, operation_pj, timed_share
 from energysim.costs.traffic import Traffic
 from energysim.errors import InputError
 from energysim.hardware.accelerator import Accelerator, EnergyTable
@@ -30,10 +30,14 @@ def least_energy_pj(layer: Layer, accelerator: Accelerator, table: EnergyTable) 
         each = bits_moved(layer, accelerator, outermost.name, tensor.name)
         bits[action] += elements * each
         parts.append(elements * price.pj * (each / price.width_bits if price.width_bits else 1.0) * share)
-    operation = table.price(accelerator.compute.name, layer.unit, UNIT)
-    gated = table.price(accelerator.compute.name, "gated", UNIT)
-    parts.append((layer.macs + layer.ops) * (operation_pj(operation, layer) * share if operation else 0.0))
-    parts.append((layer.macs + layer.ops) * (operation_pj(gated, layer) * (1.0 - share) if gated else 0.0))
-    operations = (layer.macs + layer.ops) / accelerator.instances(accelerator.compute.name)
+    operations = 0.0
+    if accelerator.sharing is None or accelerator.sharing.style != "product" or layer.unit == "op":
+        # shared products may leave out any of them
+        operation = table.price(accelerator.compute.name, layer.unit, UNIT)
+        gated = table.price(accelerator.compute.name, "gated", UNIT)
+        parts.append((layer.macs + layer.ops) * (operation_pj(operation, layer) * share if operation else 0.0))
+        parts.append((layer.macs + layer.ops) * (operation_pj(gated, layer) * (1.0 - share) if gated else 0.0))
+        timed = layer.macs * timed_share(layer, accelerator) + layer.ops
+        operations = timed / accelerator.instances(accelerator.compute.name)
     cycles = max(operations, port_cycles(outermost, Traffic(bits["read"], bits["write"])))
     return fsum([*parts, static_energy_pj(table, cycles / accelerator.clock_hz)])

@@ -6,7 +6,7 @@ from math import fsum
 
 from energysim.costs.full_adders import full_adders_per_operation
 from energysim.costs.prices import PRICED_AS, active_share, bits_moved, energy_by_key, price_of, suppressible
-from energysim.hardware.accelerator import Accelerator, EnergyTable, Price
+from energysim.hardware.accelerator import CODEBOOK, PRODUCTS, Accelerator, EnergyTable, Price
 from energysim.mapping.counts import UNIT, Counts
 from energysim.mapping.nest import Mapping
 from energysim.workload.layer import Layer
@@ -51,15 +51,16 @@ def ledger(
 ) -> tuple[Entry, ...]:
     """Every counted number of a layer priced, outermost component first; raises InputError where a price is missing."""
     energies = energy_by_key(counts, layer, accelerator, table, mapping)
-    order = {name: i for i, name in enumerate([*(y.name for y in accelerator.levels), accelerator.compute.name])}
+    order = {name: i for i, name in enumerate(components(accelerator))}
     share = active_share(layer, accelerator)
-    gated_keys = suppressible(layer, mapping, energies)
+    gated_keys = suppressible(layer, accelerator, mapping, energies)
     entries = []
     for key in sorted(energies, key=lambda key: (order[key[0]], key[1:])):
         component, action, tensor = key
         price = price_of(accelerator, table, layer, key)
         moves = price.width_bits is not None and tensor != UNIT
-        gated = table.price(component, "gated", UNIT) if tensor == UNIT and share < 1.0 else None
+        stops = tensor == UNIT and share < 1.0 and key in gated_keys
+        gated = table.price(component, "gated", UNIT) if stops else None
         by_adder = tensor == UNIT and (price.per_full_adder or (gated is not None and gated.per_full_adder))
         entries.append(
             Entry(
@@ -69,18 +70,26 @@ def ledger(
                 role_of(layer, tensor),
                 counts.values[key],
                 price,
-                bits_moved(layer, accelerator, component, tensor) if moves else 0.0,
+                bits_moved(layer, accelerator, component, tensor, action) if moves else 0.0,
                 share if key in gated_keys else 1.0,
                 gated,
                 energies[key],
-                full_adders_per_operation(layer) if by_adder else 0.0,
+                full_adders_per_operation(layer, action) if by_adder else 0.0,
             )
         )
     return tuple(entries)
 
 
+def components(accelerator: Accelerator) -> tuple[str, ...]:
+    """All that counts and energies are kept for, outermost first, the compute unit last."""
+    sharing = accelerator.sharing
+    shared = [CODEBOOK] * (sharing is not None and sharing.table_bits is not None)
+    shared += [PRODUCTS] * (sharing is not None and sharing.style == "product")
+    return (*(level.name for level in accelerator.levels), *shared, accelerator.compute.name)
+
+
 def role_of(layer: Layer, tensor: str) -> str:
-    """The role under which a counted tensor is reported: weight, input, output, partial_sum or compute."""
+    """How a counted tensor is reported: weight, input, output, partial_sum, compute, codebook or product."""
     return next((t.role for t in layer.tensors if t.name == tensor), tensor)
 
 

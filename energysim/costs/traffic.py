@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import floor, fsum
 
 from energysim.costs.prices import PRICED_AS, bits_moved
-from energysim.hardware.accelerator import Accelerator
+from energysim.hardware.accelerator import CODEBOOK, Accelerator
 from energysim.mapping.counts import UNIT, Counts
 from energysim.workload.layer import Layer
 
@@ -24,11 +24,14 @@ class Traffic:
 
 
 def traffic(layer: Layer, accelerator: Accelerator, counts: Counts) -> Map[str, Traffic]:
-    """Traffic of every memory by name, outermost first; words that gating keeps from being read are included."""
+    """Traffic of every memory by name, outermost first; words that gating keeps from being read are included.
+
+    The codebook is not: it comes before the layer begins (`preload_cycles`).
+    """
     moved: dict[tuple[str, str], list[float]] = {}
     for (component, action, tensor), count in counts.values.items():
-        if tensor != UNIT and action in PRICED_AS:
-            bits = count * bits_moved(layer, accelerator, component, tensor)
+        if tensor not in (UNIT, CODEBOOK) and action in PRICED_AS:
+            bits = count * bits_moved(layer, accelerator, component, tensor, action)
             moved.setdefault((component, PRICED_AS[action]), []).append(bits)
     return {
         memory.name: Traffic(fsum(moved.get((memory.name, "read"), ())), fsum(moved.get((memory.name, "write"), ())))

@@ -80,20 +80,46 @@ class Array:
 class Compute:
     """The unit at the end: one operation per cycle and instance. `gates`: tensors whose zeros suppress the operation.
 
-    Gating saves energy only: a MAC whose gated operand is zero is not done, and no operand is read for it.
-    `bits`: the widest operand it takes (None: any).
+    A MAC whose gated operand is zero is not done, and no operand is read for it: energy is saved, time is not. Zeros of
+    `skips` save the time as well. `bits`: the widest operand it takes (None: any).
     """
 
     name: str = "mac"
     gates: frozenset[str] = frozenset()
     bits: int | None = None
+    skips: frozenset[str] = frozenset()
+
+
+CODEBOOK, PRODUCTS = "codebook", "products"
+"""Names of two components that only shared weights use: a table of centroids, and a buffer of products."""
+
+STYLES = ("storage", "product")
+"""Ways to execute shared weights (METHODS, section 5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """How weights that have a codebook are executed.
+
+    `style` "storage": indices travel, and each weight is looked up where it leaves `memory`, the innermost one that
+    holds indices. "product": moreover a compute unit multiplies each centroid with an input once per tile and
+    accumulates what the indices name, out of a buffer of `products` words of its own. The codebook lies in a table of
+    `table_bits` beside each instance of `memory`; where that is None, in the memory itself, in the room of its weights.
+    """
+
+    style: str
+    memory: str
+    table_bits: int | None = None
+    products: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Accelerator:
     """A hierarchy, outermost first: `levels` are memories and arrays, then `compute`.
 
-    `clock_hz` is the clock that `latency_cycles` and all bits_per_cycle refer to.
+    `clock_hz` is the clock that `latency_cycles` and all bits_per_cycle refer to. `sharing` None: weights with a
+    codebook are expanded before they come here. `coded_to` is the innermost memory in which tensors rest as they are
+    coded ("": the outermost).
     """
 
     name: str
@@ -102,6 +128,8 @@ class Accelerator:
     compute: Compute
     clock_hz: float
     technology_nm: float | None = None
+    sharing: Sharing | None = None
+    coded_to: str = ""
 
     @property
     def memories(self) -> tuple[Memory, ...]:
@@ -112,6 +140,11 @@ class Accelerator:
     def arrays(self) -> tuple[Array, ...]:
         """Fan-outs, outermost first."""
         return tuple(level for level in self.levels if isinstance(level, Array))
+
+    @property
+    def order(self) -> dict[str, int]:
+        """The place of every level by name, outermost first."""
+        return {level.name: i for i, level in enumerate(self.levels)}
 
     def instances(self, name: str) -> int:
         """How many instances of a level (or of the compute unit) there are."""
@@ -142,7 +175,8 @@ class Price:
 class EnergyTable:
     """Prices by (component, action, role); role "*" prices every role without its own. Idle power is in watts.
 
-    Actions: memories `read`, `write`; arrays `transfer`; compute `mac`, `op`, `gated`.
+    Actions: memories `read`, `write`; arrays `transfer`; compute `mac`, `op`, `gated`, and for product sharing
+    `multiply` and `add`; `codebook` and `products`, where there are such, `read` and `write`.
     """
 
     prices: Mapping[tuple[str, str, str], Price]

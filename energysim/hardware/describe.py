@@ -1,6 +1,6 @@
 """An accelerator in words: the rows of the table that `energysim accelerators check` prints."""
 
-from energysim.hardware.accelerator import Array, Compute, EnergyTable, Memory, Price
+from energysim.hardware.accelerator import Array, Compute, EnergyTable, Memory, Price, Sharing
 from energysim.hardware.fields import ROLES
 from energysim.hardware.read import DescribedAccelerator
 
@@ -21,7 +21,17 @@ def hierarchy_rows(described: DescribedAccelerator) -> list[dict[str, str]]:
             | {"energy": _energy(described.table, level.name)}
         )
     columns = ("level", "kind", "instances", "capacity", "roles", "bandwidth", "energy", "notes")
+    for row in rows:
+        if accelerator.sharing is not None and row["level"] == accelerator.sharing.memory:
+            row["notes"] = "; ".join(filter(None, [row["notes"], _of_sharing(accelerator.sharing)]))
     return [{column: row[column] for column in columns} for row in rows]
+
+
+def _of_sharing(sharing: Sharing) -> str:
+    """As in "codebook table 512 B, weights looked up", and the product buffer."""
+    where = "in its weights' room" if sharing.table_bits is None else f"table {bits_in_words(sharing.table_bits)}"
+    more = f", {sharing.products} products held per unit" if sharing.products else ""
+    return f"codebook {where}, weights looked up{more}"
 
 
 def bits_in_words(bits: int | None) -> str:
@@ -56,7 +66,8 @@ def _of_memory(memory: Memory) -> dict[str, str]:
 def _of_array(level: Array | Compute) -> dict[str, str]:
     if isinstance(level, Compute):
         width = f"up to {level.bits} bits" if level.bits else "any width"
-        gates = [f"zeros of {role} gate it" for role in ROLES if role in level.gates]
+        how = {role: "are skipped" if role in level.skips else "gate it" for role in level.gates}
+        gates = [f"zeros of {role} {how[role]}" for role in ROLES if role in how]
         return {"capacity": "", "roles": "", "bandwidth": "", "notes": "; ".join([width, *gates])}
     axes = " x ".join(
         f"{axis.name} {axis.size}" + (f" ({', '.join(sorted(axis.dims))} only)" if axis.dims is not None else "")

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from energysim.hardware.accelerator import TIERS
+from energysim.hardware.accelerator import CODEBOOK, PRODUCTS, STYLES, TIERS
 from energysim.yaml_fields import (
     NAME,
     Either,
@@ -20,8 +20,8 @@ from energysim.yaml_fields import (
 )
 
 ROLES = ("weight", "input", "output")
-DIMS = ("N", "G", "M", "C", "P", "Q", "R", "S")
-CODINGS = ("dense", "run_length")
+DIMS = ("N", "G", "M", "C", "P", "Q", "R", "S", "D", "T")
+CODINGS = ("dense", "run_length", "bitmap", "relative_index")
 
 UNLIMITED = "unlimited"
 ANY = "any"
@@ -62,10 +62,14 @@ _COMPUTE_ENERGY = _energies(
     "compute energy",
     OPERATION,
     {"mac": "one multiply-accumulate", "op": "one plain operation (compare, add)"},
-    {"gated": "one multiply-accumulate suppressed by a zero; nothing when not given"},
+    {
+        "gated": "one multiply-accumulate suppressed by a zero; nothing when not given",
+        "multiply": "one multiplication alone, where products are shared",
+        "add": "one accumulation alone, where products are shared",
+    },
 )
 
-ACTIONS = ("read", "write", "transfer", "mac", "op", "gated")
+ACTIONS = ("read", "write", "transfer", "mac", "op", "gated", "multiply", "add")
 REQUIRED_ACTIONS = {"memory": ("read", "write"), "array": ("transfer",), "compute": ("mac", "op")}
 
 _MEMORY = Record(
@@ -114,7 +118,43 @@ _COMPUTE = Record(
         "gates": Field(
             ListOf(Text(choices=("weight", "input")), unique=True), "roles whose zeros suppress the operation", []
         ),
+        "skips": Field(
+            ListOf(Text(choices=("weight", "input")), unique=True), "roles whose zeros take no time either", []
+        ),
         "energy": Field(_COMPUTE_ENERGY, "prices of its operations", {}),
+    },
+)
+_TABLE_ENERGY = _energies("table energy", ACCESS, {}, _READ_WRITE)
+_SHARING = Record(
+    "sharing",
+    {
+        "style": Field(Text(choices=STYLES), "storage: weights are looked up; product: products are shared"),
+        CODEBOOK: Field(
+            Record(
+                "codebook",
+                {
+                    "memory": Field(
+                        NAME, "the innermost memory that holds indices; weights are looked up on leaving it"
+                    ),
+                    "table_bits": Field(
+                        Integer(1), "a table of its own per instance; else it lies in the memory", None
+                    ),
+                    "energy": Field(_TABLE_ENERGY, "prices of its own table", {}),
+                },
+            ),
+            "where centroids lie",
+        ),
+        PRODUCTS: Field(
+            Record(
+                "products",
+                {
+                    "words": Field(Integer(1, 1 << 20), "products that one compute unit holds"),
+                    "energy": Field(_TABLE_ENERGY, "prices of one product", {}),
+                },
+            ),
+            "the buffer of products, for style product",
+            None,
+        ),
     },
 )
 ACCELERATOR = Record(
@@ -135,6 +175,8 @@ ACCELERATOR = Record(
             "memories and arrays, outermost first",
         ),
         "compute": Field(_COMPUTE, "the unit at the end"),
+        "sharing": Field(_SHARING, "how weights with a codebook run; expanded before they come when not given", None),
+        "coded_to": Field(NAME, "innermost memory where tensors rest coded; the outermost when not given", ""),
     },
 )
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from energysim.errors import InputError, nearest, unknown
 from energysim.hardware.accelerator import (
+    CODEBOOK,
+    PRODUCTS,
     TIERS,
     Accelerator,
     Array,
@@ -18,6 +20,7 @@ from energysim.hardware.accelerator import (
     EnergyTable,
     Memory,
     Price,
+    Sharing,
     level_names,
 )
 from energysim.hardware.defaults import default_price
@@ -78,10 +81,13 @@ def parse_accelerator(node: Node, name: str) -> DescribedAccelerator:
         name=fields["name"] or shown(name),
         source=fields["source"],
         levels=tuple(_memory(level) if "memory" in level else _array(level) for level in fields["levels"]),
-        compute=Compute(fields["compute"]["name"], frozenset(fields["compute"]["gates"]), fields["compute"]["bits"]),
+        compute=_compute(fields["compute"]),
         clock_hz=fields["clock_hz"],
         technology_nm=fields["technology_nm"],
+        sharing=_sharing(fields["sharing"]),
+        coded_to=fields["coded_to"],
     )
+    _check_sharing(fields, accelerator, problems)
     prices = _prices(fields, accelerator, problems)
     idle = fields["idle_power"]
     idle_source = _cited(idle, fields["sources"], problems)
@@ -118,6 +124,53 @@ def _array(fields: Fields) -> Array:
     )
     roles = frozenset(fields["multicast"]), frozenset(fields["forwarding"])
     return Array(fields["array"], tuple(axes), *roles, fields["reduction"])
+
+
+def _compute(fields: Fields) -> Compute:
+    gates, skips = frozenset(fields["gates"]), frozenset(fields["skips"])
+    return Compute(fields["name"], gates | skips, fields["bits"], skips)
+
+
+def _sharing(fields: Fields | None) -> Sharing | None:
+    if fields is None:
+        return None
+    codebook, products = fields[CODEBOOK], fields[PRODUCTS]
+    return Sharing(fields["style"], codebook["memory"], codebook["table_bits"], products["words"] if products else 0)
+
+
+def _check_sharing(fields: Fields, accelerator: Accelerator, problems: Problems) -> None:
+    """Codebooks need a memory that always keeps weights; products need it to be the last, right at the compute unit."""
+    memories = {memory.name: memory for memory in accelerator.memories}
+    if accelerator.coded_to and accelerator.coded_to not in memories:
+        problems.add(fields.at("coded_to"), str(unknown("memory", accelerator.coded_to, memories)))
+    sharing, said = accelerator.sharing, fields["sharing"]
+    if sharing is None:
+        return
+    where = said[CODEBOOK].at("memory")
+    if sharing.memory not in memories:
+        problems.add(where, str(unknown("memory", sharing.memory, memories)))
+        return
+    memory = memories[sharing.memory]
+    if "weight" not in memory.keeps or "weight" in memory.bypassable:
+        problems.add(where, f"{memory.name} does not always keep weights; the codebook belongs where they are")
+    if sharing.table_bits is None and said[CODEBOOK]["energy"]:
+        problems.add(
+            said[CODEBOOK].at("energy"), f"without table_bits the codebook lies in {memory.name}, at its prices"
+        )
+    if sharing.style == "storage" and said[PRODUCTS] is not None:
+        problems.add(said.at(PRODUCTS), "products belong to style product")
+    if sharing.style == "product":
+        if said[PRODUCTS] is None:
+            problems.add(said.node, "style product needs 'products', the buffer that holds them")
+        if accelerator.levels[-1].name != memory.name:
+            problems.add(
+                where, f"style product needs the codebook in {accelerator.levels[-1].name}, the innermost level"
+            )
+        if any(role not in memory.keeps - memory.bypassable for role in ROLES):
+            problems.add(where, f"style product needs weights, inputs and outputs kept in {memory.name}")
+    seen = {level.name for level in (*accelerator.levels, accelerator.compute)} & {CODEBOOK, PRODUCTS}
+    for name in sorted(seen):
+        problems.add(said.node, f"the name '{name}' is taken by a level; sharing needs it")
 
 
 def _check_levels(fields: Fields, problems: Problems) -> None:
@@ -187,6 +240,26 @@ def _prices(fields: Fields, accelerator: Accelerator, problems: Problems) -> Pri
                 problems.add(where, f"a default energy for '{action}' of '{component.name}' needs 'technology_nm'")
             elif not problems.found:
                 prices[component.name, action, "*"] = default_price(accelerator, component, action)
+    return prices | _sharing_prices(fields, accelerator, prices, problems)
+
+
+def _sharing_prices(fields: Fields, accelerator: Accelerator, others: Prices, problems: Problems) -> Prices:
+    """The prices of a codebook's own table and of the product buffer; there are no defaults for these."""
+    sharing, said = accelerator.sharing, fields["sharing"]
+    prices: Prices = {}
+    if sharing is None:
+        return prices
+    parts = [(CODEBOOK, said[CODEBOOK])] if sharing.table_bits is not None else []
+    parts += [(PRODUCTS, said[PRODUCTS])] if said[PRODUCTS] is not None else []
+    for name, part in parts:
+        for action in REQUIRED_ACTIONS["memory"]:
+            if part["energy"].get(action) is None:
+                problems.add(part.at("energy"), f"'{name}' has no energy for '{action}'")
+            else:
+                prices[name, action, "*"] = _price(part["energy"][action], fields["sources"], problems)
+    for action in ("multiply", "add") if sharing.style == "product" else ():
+        if (accelerator.compute.name, action, "*") not in others:
+            problems.add(fields["compute"].at("energy"), f"style product needs an energy for '{action}'")
     return prices
 
 
@@ -229,17 +302,34 @@ def to_yaml(described: DescribedAccelerator) -> str:
         for level in accelerator.levels
     ]
     compute = accelerator.compute
-    fields["compute"] = {"name": compute.name, "gates": sorted(compute.gates)}
+    fields["compute"] = {"name": compute.name, "gates": sorted(compute.gates), "skips": sorted(compute.skips)}
     if compute.bits is not None:
         fields["compute"]["bits"] = compute.bits
     fields["compute"]["energy"] = _said_of_prices(table, compute.name, keys, per_access=False)
+    if accelerator.sharing is not None:
+        fields["sharing"] = _said_of_sharing(accelerator.sharing, table, keys)
+    if accelerator.coded_to:
+        fields["coded_to"] = accelerator.coded_to
     return dump(fields)
+
+
+def _said_of_sharing(sharing: Sharing, table: EnergyTable, keys: Mapping[str, str]) -> dict[str, Any]:
+    codebook: dict[str, Any] = {"memory": sharing.memory}
+    if sharing.table_bits is not None:
+        energy = _said_of_prices(table, CODEBOOK, keys, per_access=True)
+        codebook |= {"table_bits": sharing.table_bits, "energy": energy}
+    said: dict[str, Any] = {"style": sharing.style, CODEBOOK: codebook}
+    if sharing.products:
+        energy = _said_of_prices(table, PRODUCTS, keys, per_access=True)
+        said[PRODUCTS] = {"words": sharing.products, "energy": energy}
+    return said
 
 
 def _in_file_order(described: DescribedAccelerator) -> EnergyTable:
     """The table with its prices in the order in which a file gives them, so that equal tables make equal texts."""
     accelerator, table = described.accelerator, described.table
     components = [*level_names(accelerator.levels), accelerator.compute.name]
+    components += [CODEBOOK, PRODUCTS] if accelerator.sharing else []
     order = [(name, action, role) for name in components for role in ("*", *ROLES) for action in ACTIONS]
     prices = {key: table.prices[key] for key in order if key in table.prices}
     if len(prices) < len(table.prices):

@@ -26,6 +26,12 @@ PARTIAL = "partial_sum"
 UNIT = "compute"
 """The tensor name under which operations of the compute unit are counted."""
 
+PRODUCT = "product"
+"""The tensor name under which products of samples and inputs are counted, where they are shared."""
+
+LOOK_UP = "look_up"
+"""The action of reading an element of a centroid out of a codebook."""
+
 Key = tuple[str, str, str]
 STEPS: Key = ("", "steps", "")
 Integers = NDArray[Any]
@@ -50,11 +56,17 @@ class Counts:
 
 
 def count(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Counts:
-    """Exact counts of one mapping; equal to `replay` integer for integer. Raises MappingError when it is not legal."""
+    """Exact counts of one mapping; equal to `replay` integer for integer. Raises MappingError when it is not legal.
+
+    Weights with a codebook run as the accelerator's `sharing` says (see `executed`).
+    """
+    from energysim.mapping.sharing import executed
+
     check(layer, accelerator, mapping)
     bounds = np.array([[loop.bound for loop in mapping.loops]], dtype=object).reshape(1, len(mapping.loops))
     values, steps = count_many(layer, accelerator, mapping.nest, bounds)
-    return Counts({key: int(n[0]) for key, n in sorted(values.items()) if n[0]}, int(steps[0]))
+    dense = Counts({key: int(n[0]) for key, n in sorted(values.items()) if n[0]}, int(steps[0]))
+    return executed(layer, accelerator, mapping, dense)
 
 
 def active_instances(layer: Layer, mapping: Mapping) -> int:

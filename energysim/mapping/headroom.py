@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import prod
 
 from energysim.hardware.accelerator import Accelerator, Memory
-from energysim.mapping.nest import Mapping, Storage, tile_bits
+from energysim.mapping.nest import Mapping, Storage, codebook_bits, tile_bits
 from energysim.mapping.search_space import divisors
 from energysim.workload.layer import DIMS, Layer, Tensor
 
@@ -55,11 +55,12 @@ def rooms(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> tuple[Roo
         tiles = _tiles(layer, mapping, memory)
         if not tiles:
             continue
-        used = _held(memory, tiles)
+        used = _held(layer, accelerator, memory, tiles)
         for part in used:
             dims = {d for t, _ in tiles if memory.part(t.role) == part for d in t.dims}
             larger = {d: size for d in DIMS if d in dims and (size := _next(layer, tiles, d))}
-            grows = {d: size for d, size in larger.items() if _fits(memory, _held(memory, _grown(layer, tiles, d)))}
+            grown = {d: _held(layer, accelerator, memory, _grown(layer, tiles, d)) for d in larger}
+            grows = {d: size for d, size in larger.items() if _fits(memory, grown[d])}
             found.append(Room(memory.name, part, used[part], memory.part_bits(part), grows, not larger))
     return tuple(found)
 
@@ -97,12 +98,12 @@ def _grown(layer: Layer, tiles: Tiles, dim: str) -> Tiles:
     return [(tensor, tile | {dim: _larger(layer.dims[dim], tile[dim])}) for tensor, tile in tiles]
 
 
-def _held(memory: Memory, tiles: Tiles) -> dict[str, int]:
+def _held(layer: Layer, accelerator: Accelerator, memory: Memory, tiles: Tiles) -> dict[str, int]:
     held: dict[str, int] = {}
     for tensor, tile in tiles:
         part = memory.part(tensor.role)
-        held[part] = held.get(part, 0) + tile_bits(tensor, tile)
-    return held
+        held[part] = held.get(part, 0) + tile_bits(tensor, tile, accelerator, memory.name)
+    return {part: bits + codebook_bits(layer, accelerator, memory.name, part) for part, bits in held.items()}
 
 
 def _fits(memory: Memory, held: Map[str, int]) -> bool:

@@ -1,11 +1,14 @@
 """The noun `Mapping`: one ordered nest, outermost first, of loops and storage marks; and whether it is legal."""
 
+from collections.abc import Iterator
 from collections.abc import Mapping as Map
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 from energysim.errors import MappingError
 from energysim.hardware.accelerator import Accelerator, Memory
+from energysim.mapping.distinct import products
 from energysim.workload.layer import DIMS, Layer, Tensor
 
 
@@ -54,9 +57,26 @@ class Mapping:
         return {dim: min(size, dims[dim]) for dim, size in sizes.items()}
 
 
-def tile_bits(tensor: Tensor, tile: Map[str, int]) -> int:
-    """Bits a tile occupies on chip: partial sums at their own width, all else at `bits`."""
-    return tensor.elements(tile) * (tensor.partial_bits or tensor.bits)
+def tile_bits(tensor: Tensor, tile: Map[str, int], accelerator: Accelerator, memory: str) -> int:
+    """Bits a tile occupies in a memory: partial sums at their own width, shared weights as indices, else at `bits`."""
+    return int(bits_of(tensor, tensor.elements(tile), accelerator, memory))
+
+
+def bits_of(tensor: Tensor, elements: Any, accelerator: Accelerator, memory: str) -> Any:
+    """Bits of so many elements (a number or an array of them) in a memory, rounded up to whole indices' bits."""
+    sharing, codebook = accelerator.sharing, tensor.codebook
+    if sharing is None or codebook is None or accelerator.order[memory] > accelerator.order[sharing.memory]:
+        return elements * (tensor.partial_bits or tensor.bits)
+    return -(-elements * codebook.index_bits // codebook.length)  # rounded up
+
+
+def codebook_bits(layer: Layer, accelerator: Accelerator, memory: str, part: str) -> int:
+    """Bits that codebooks take of a memory's partition ("": of what its roles share), where they have no table."""
+    sharing = accelerator.sharing
+    if sharing is None or sharing.table_bits is not None or sharing.memory != memory:
+        return 0
+    place = next(m for m in accelerator.memories if m.name == memory).part("weight")
+    return sum(t.codebook.entries * t.bits for t in layer.tensors if t.codebook is not None) if part == place else 0
 
 
 def problems(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> tuple[str, ...]:
@@ -95,7 +115,10 @@ def problems(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> tuple[
     if found:
         return tuple(found)
     found += _order_problems(layer, accelerator, mapping, rank)
-    return tuple(found) or _capacity_problems(layer, mapping, memories)
+    return tuple(found) or (
+        *_capacity_problems(layer, accelerator, mapping, memories),
+        *_product_problems(layer, accelerator, mapping),
+    )
 
 
 def _order_problems(layer: Layer, accelerator: Accelerator, mapping: Mapping, rank: Map[str, int]) -> list[str]:
@@ -137,22 +160,39 @@ def _order_problems(layer: Layer, accelerator: Accelerator, mapping: Mapping, ra
     return list(dict.fromkeys(found))
 
 
-def _capacity_problems(layer: Layer, mapping: Mapping, memories: Map[str, Memory]) -> tuple[str, ...]:
+def _capacity_problems(
+    layer: Layer, accelerator: Accelerator, mapping: Mapping, memories: Map[str, Memory]
+) -> tuple[str, ...]:
     found, held = [], dict[tuple[str, str], int]()
     for i, item in enumerate(mapping.nest):
         if not isinstance(item, Storage):
             continue
         memory = memories[item.memory]
         tensor = next(t for t in layer.tensors if t.name == item.tensor)
-        bits = tile_bits(tensor, mapping.tile(i, layer.dims))
+        bits = tile_bits(tensor, mapping.tile(i, layer.dims), accelerator, memory.name)
         part = memory.part(tensor.role)
         held[memory.name, part] = held.get((memory.name, part), 0) + bits
-    for (name, part), bits in held.items():
+    for (name, part), tiles in held.items():
         capacity = memories[name].part_bits(part)
+        bits = tiles + codebook_bits(layer, accelerator, name, part)
         if capacity is not None and bits > capacity:
             what = f"tile of {part} is {bits:,} bits" if part else f"tiles are {bits:,} bits together"
             found.append(f"{what}, {name} holds {capacity:,}")
     return tuple(found)
+
+
+def _product_problems(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Iterator[str]:
+    """Where products are shared, a unit works on whole samples and holds the products of one input position."""
+    shared, sharing = products(layer, accelerator), accelerator.sharing
+    if shared is None or sharing is None:
+        return
+    marks = [i for i, item in enumerate(mapping.nest) if isinstance(item, Storage) and item.memory == sharing.memory]
+    tile = mapping.tile(max(marks), layer.dims)
+    cut = [f"{size} of {d}" for d, size in shared.sample.items() if tile[d] % size]
+    if cut:
+        yield f"a sample spans {' and '.join(cut)}, which the tile of {sharing.memory} cuts"
+    elif shared.most(tile) > sharing.products:
+        yield f"one input asks for {shared.most(tile):,} products at once, a unit holds {sharing.products:,}"
 
 
 def check(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> None:

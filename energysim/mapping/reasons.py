@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from energysim.hardware.accelerator import Accelerator, Array
 from energysim.mapping.constraints import Constraints, Restriction, placed
-from energysim.mapping.nest import tile_bits
+from energysim.mapping.nest import codebook_bits, tile_bits
 from energysim.mapping.search_space import split_over_axes
 from energysim.mapping.tilings import NONE, Bypass, Tilings, bypasses, gaps, rules, tilings
 from energysim.workload.layer import DIMS, Layer
@@ -72,9 +72,10 @@ def _blocked_choice(layer: Layer, accelerator: Accelerator, constraints: Constra
         for tensor in layer.tensors:
             if tensor.role in memory.keeps and tensor.name not in dict(bypass).get(memory.name, ()):
                 part = memory.part(tensor.role)
-                held[part] = held.get(part, 0) + tile_bits(tensor, tile)
-        for part, bits in held.items():
+                held[part] = held.get(part, 0) + tile_bits(tensor, tile, accelerator, memory.name)
+        for part, tiles in held.items():
             capacity = memory.part_bits(part)
+            bits = tiles + codebook_bits(layer, accelerator, memory.name, part)
             if capacity is not None and bits > capacity:
                 what = f"{part} tile" if part else "tiles"
                 return (

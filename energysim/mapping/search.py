@@ -10,19 +10,21 @@ from dataclasses import dataclass
 from math import ceil, inf
 from time import perf_counter
 
-from energysim.costs.latency import latency, static_energy_pj
+from energysim.costs.latency import latency, preload_cycles, static_energy_pj
 from energysim.costs.prices import energy_by_key
 from energysim.errors import InputError, NothingFitsError, unknown
 from energysim.hardware.accelerator import Accelerator, EnergyTable
 from energysim.mapping.constraints import Restriction, check_restrictions
 from energysim.mapping.counts import Counts, count
 from energysim.mapping.dataflows import dataflow as named
+from energysim.mapping.distinct import products
 from energysim.mapping.nest import Mapping
 from energysim.mapping.reasons import why_nothing_fits
 from energysim.mapping.search_climb import Climb as Tree
 from energysim.mapping.search_problem import Problem
 from energysim.mapping.search_space import Lattice
 from energysim.mapping.search_tables import Tables
+from energysim.mapping.sharing import does_not_hold, preload
 from energysim.mapping.tilings import bypasses
 from energysim.workload.layer import DIMS, Layer
 
@@ -86,9 +88,14 @@ def find_mapping(
     NothingFitsError when no mapping is legal, and names the memory and the smallest tile that it would have to hold,
     and the constraints that leave nothing.
     """
+    if too_large := does_not_hold(layer, accelerator):
+        raise NothingFitsError(too_large)
     search = _Search(layer, accelerator, table, dataflow, constraints, limits or Limits(), time_budget_s)
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, OBJECTIVES)
+    if (objective != "energy" or uneven) and products(layer, accelerator) is not None:
+        what = "--uneven" if uneven else f"objective '{objective}'"
+        raise InputError(f"layer '{layer.name}' shares products on {accelerator.name}; {what} is not searched there")
     if uneven:
         from energysim.mapping.search_uneven import check_uneven, find_uneven
 
@@ -169,8 +176,9 @@ class _Search:
     def least(self, cap_cycles: float, *, any_will_do: bool = False) -> _Found | None:
         """The mapping of least energy (or just any) of at most so many cycles; None when none was found."""
         trees = []
+        before = preload_cycles(self.layer, self.accelerator, Counts(dict(preload(self.layer, self.accelerator)), 0))
         for tables in self.tables:
-            trees.append((*self._started(tables, cap_cycles), tables))
+            trees.append((*self._started(tables, cap_cycles - before), tables))
         best, winner, open_pj = inf, None, inf
         # a good mapping of the most promising choice of bypasses ends the search of the others early
         for root, tree, tables in sorted(trees, key=lambda each: each[0]):
@@ -228,7 +236,8 @@ class _Search:
     def least_cycles(self, high: int) -> int:
         """The fewest cycles of any mapping, by halving: from what every mapping takes to `high`, a known one's."""
         accelerator, layer = self.accelerator, self.layer
-        low = ceil((layer.macs + layer.ops) / accelerator.instances(accelerator.compute.name))
+        points = layer.points / accelerator.instances(accelerator.compute.name)
+        low = ceil(points * min(tables.problem.cycles_per_step for tables in self.tables) * (1.0 - ROUNDING))
         middle = low
         while low < high:
             found = self.least(middle, any_will_do=True)

@@ -42,3 +42,7 @@ cdef class Costs(Rows):
     cdef double cycles(self, integer level)
     @cython.locals(m=integer)
     cdef void clear_ports(self, integer level) noexcept
+    @cython.locals(reading=double, writing=double)
+    cdef double stalls(self, integer level)
+    @cython.locals(steps=double, more=double, g=integer)
+    cdef double waiting(self, integer level, double cycles)

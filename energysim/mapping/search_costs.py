@@ -44,7 +44,7 @@ class Costs(Rows):
 
     def settle(self, level: int) -> float:
         """pJ of a placed row that no order changes: first visits, finished outputs, compute units across its gap."""
-        total = 0.0
+        total = self.tile_pj[level, self.flat_tile[level]] if level > 0 else 0.0
         for t in range(self.tensors):
             c = self.child[t, level]
             if c > 0 and self.is_output[t]:
@@ -274,6 +274,23 @@ class Costs(Rows):
             busy = reading + writing if self.shared_port[m] else (reading if reading > writing else writing)
             most = max(most, busy)
         return most
+
+    def stalls(self, level: int) -> float:
+        """Cycles whose idle power the prices of the outermost memory already hold."""
+        reading, writing = self.reads[level, 0], self.writes[level, 0]
+        return self.stall_share * (reading + writing) * (1.0 if self.shared_port[0] else 0.5)
+
+    def waiting(self, level: int, cycles: float) -> float:
+        """Least cycles whose idle power is not yet in the price of a mapping placed to a level."""
+        steps = self.volume[self.size - 1] * self.operations
+        for g in range(1, level + 1):
+            steps /= self.volume[self.flat_space[g]]
+        steps *= 1.0 - self.stall_share
+        if level >= self.stall_level:
+            more = cycles - self.stalls(level)
+            if more > steps:
+                return more
+        return steps
 
     def clear_ports(self, level: int) -> None:
         """The ports of a level start from those of the level outside it."""

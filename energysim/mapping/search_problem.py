@@ -5,16 +5,18 @@ from functools import cached_property
 
 import numpy as np
 
-from energysim.costs.latency import static_energy_pj
-from energysim.costs.prices import unit_prices
+from energysim.costs.latency import cycles_per_step, preload_cycles, static_energy_pj
+from energysim.costs.prices import timed_share, unit_prices
 from energysim.errors import InputError
-from energysim.hardware.accelerator import Accelerator, Array, EnergyTable, Memory
+from energysim.hardware.accelerator import PRODUCTS, Accelerator, Array, EnergyTable, Memory
 from energysim.mapping.constraints import Constraints
-from energysim.mapping.counts import PARTIAL, UNIT
-from energysim.mapping.nest import Mapping, even
+from energysim.mapping.counts import LOOK_UP, PARTIAL, PRODUCT, UNIT, Counts
+from energysim.mapping.distinct import Products, products
+from energysim.mapping.nest import Mapping, bits_of, codebook_bits, even
 from energysim.mapping.search_space import Lattice, Numbers, spreadable
+from energysim.mapping.sharing import additions, preload, shared_weight, table_of
 from energysim.mapping.tilings import DimRules, gaps, rules
-from energysim.workload.layer import Layer, Tensor
+from energysim.workload.layer import DIMS, Layer, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ class Problem:
         """pJ of one counted element, 0 where the table has no price."""
         key = (component, action, tensor)
         try:
-            return unit_prices(self.layer, self.accelerator, self.table, self._marks, [key])[key]
+            parts = self.layer, self.accelerator, self.table, self._marks
+            return unit_prices(*parts, [key], self.products is not None)[key]
         except InputError:
             return 0.0
 
@@ -106,7 +109,11 @@ class Problem:
         if tensor.role != "output":
             crossing = tuple((a, self.pj(a, "transfer", tensor.name)) for a in crossed)
             into = self.pj(inner, "fill", tensor.name) if inner else 0.0
-            return Boundary(tensor, parent, child, self.pj(outer, "read", tensor.name), into, 0.0, (), crossing)
+            up = self.pj(outer, "read", tensor.name) + self._look_up(tensor, outer)
+            if self.products and inner is None and tensor.role == "input":
+                # read for each multiplication, of which the tile decides how many there are (`tile_pj`)
+                up = 0.0
+            return Boundary(tensor, parent, child, up, into, 0.0, (), crossing)
         crossing = tuple((a, self.pj(a, "transfer", PARTIAL)) for a in crossed)
         back = self.pj(outer, "read", PARTIAL) + sum(price for _, price in crossing)
         last = [self.pj(outer, "write", tensor.name) - self.pj(outer, "write", PARTIAL)]
@@ -117,13 +124,72 @@ class Problem:
             into = self.pj(inner, "drain", PARTIAL)
             last.append(self.pj(inner, "drain", tensor.name) - into)
         up = self.pj(outer, "write", PARTIAL) + back
+        if self.products and inner is None:
+            up *= self.products.accumulations / self.layer.points
         return Boundary(tensor, parent, child, up, into, -back, tuple(last), crossing)
 
     @cached_property
+    def products(self) -> Products | None:
+        """How products are shared, None where they are not."""
+        return products(self.layer, self.accelerator)
+
+    def _look_up(self, tensor: Tensor, outer: str) -> float:
+        """pJ of looking up a weight that leaves its codebook's memory; shared products do so when they multiply."""
+        shared = shared_weight(self.layer, self.accelerator)
+        if shared is None or shared[0] != tensor or shared[2].memory != outer or self.products:
+            return 0.0
+        return self.pj(table_of(shared[2]), LOOK_UP, tensor.name)
+
+    @cached_property
     def compute_pj(self) -> float:
-        """pJ of all operations."""
-        price = self.pj(self.accelerator.compute.name, self.layer.unit, UNIT)
-        return price * (self.layer.macs + self.layer.ops)
+        """pJ of all operations that no mapping changes, and of the codebook's way to its places."""
+        moved = Counts(dict(preload(self.layer, self.accelerator)), 0)
+        before = sum(n * self.pj(*key) for key, n in moved.values.items())
+        before += self.idle_pj_per_step * preload_cycles(self.layer, self.accelerator, moved)
+        unit = self.accelerator.compute.name
+        if self.products is None:
+            return before + self.pj(unit, self.layer.unit, UNIT) * (self.layer.macs + self.layer.ops)
+        added = self.products.accumulations * self.pj(PRODUCTS, "read", PRODUCT)
+        return before + added + additions(self.products, 0) * self.pj(unit, "add", UNIT)
+
+    @cached_property
+    def cycles_per_step(self) -> float:
+        """Cycles of a compute unit for one point, at least."""
+        if self.products is None:
+            return cycles_per_step(self.layer, self.accelerator, Counts({}, 0))
+        least = int(self._product_table[0].min()) * timed_share(self.layer, self.accelerator)
+        return (least + self.products.accumulations) / self.layer.points
+
+    @cached_property
+    def tile_pj(self) -> Numbers | None:
+        """pJ that the tile of the innermost memory alone decides, over the lattice: shared multiplications."""
+        if self.products is None:
+            return None
+        shared = shared_weight(self.layer, self.accelerator)
+        weight, block, unit = self.products.weight.name, self.products.block, self.accelerator.compute.name
+        source = next(t.name for t in self.layer.tensors if t.role == "input")
+        each = self.pj(unit, "multiply", UNIT) + self.pj(self.memories[-1].name, "read", source)
+        each += self.pj(table_of(shared[2]), LOOK_UP, weight) if shared else 0.0
+        once = self.pj(PRODUCTS, "write", PRODUCT) + (block - 1) * self.pj(unit, "add", UNIT)
+        pj: Numbers = self._product_table[0] * (each + once / block)
+        return pj
+
+    @cached_property
+    def _product_table(self) -> tuple[Numbers, Numbers]:
+        """Multiplications, and products held at most, by tile of the innermost memory, over the lattice."""
+        found, lattice = self.products, self.lattice
+        if found is None:
+            raise ValueError("no products are shared")
+        moving = ["M"] + [d for w in found.windows if w for d in (w.kernel, w.out)]
+        axes = [values if d in moving else values[:1] for d, values in zip(lattice.dims, lattice.values, strict=True)]
+        shape = tuple(len(axis) for axis in axes)
+        table = np.zeros((2, *shape), dtype=np.int64)
+        for place in np.ndindex(shape):
+            sizes = {d: int(axis[i]) for d, axis, i in zip(lattice.dims, axes, place, strict=True)}
+            tile = dict.fromkeys(DIMS, 1) | sizes
+            table[(slice(None), *place)] = found.multiplications(tile), found.most(tile)
+        multiplied, most = (np.broadcast_to(each, lattice.shape).reshape(-1) for each in table)
+        return multiplied, most
 
     @cached_property
     def idle_pj_per_step(self) -> float:
@@ -138,9 +204,10 @@ class Problem:
             if self.keeps(level, tensor):
                 part = memory.part(tensor.role)
                 capacity = memory.part_bits(part)
-                bits = self.elements[tensor.name] * (tensor.partial_bits or tensor.bits)
+                bits = bits_of(tensor, self.elements[tensor.name], self.accelerator, memory.name)
                 held[part] = (held[part][0] + bits if part in held else bits, capacity)
-        return held
+        codebooks = {part: codebook_bits(self.layer, self.accelerator, memory.name, part) for part in held}
+        return {part: (bits + codebooks[part], capacity) for part, (bits, capacity) in held.items()}
 
     @cached_property
     def elements(self) -> dict[str, Numbers]:
@@ -156,6 +223,9 @@ class Problem:
             for bits, capacity in self.held_bits(level).values():
                 if capacity is not None:
                     good &= bits <= capacity
+            sharing = self.accelerator.sharing
+            if self.products is not None and sharing is not None and level == self.levels - 1:
+                good &= self._product_table[1] <= sharing.products
             found.append(good)
         return tuple(found)
 
@@ -173,7 +243,13 @@ class Problem:
     def allowed(self, level: int) -> tuple[Numbers, ...]:
         """For each dim, which (tile at this level, factors of each array outside it) the constraints allow (bool)."""
         pairs = zip(self.rules.values(), self.lattice.values, strict=True)
-        return tuple(said.allowed(level, values) for said, values in pairs)
+        tables = [said.allowed(level, values) for said, values in pairs]
+        if self.products is not None and level == self.levels - 1:
+            # the tile of the innermost memory cuts no sample
+            for n, (d, values) in enumerate(zip(self.lattice.dims, self.lattice.values, strict=True)):
+                whole = values % self.products.sample.get(d, 1) == 0
+                tables[n] = tables[n] & whole.reshape(-1, *[1] * (tables[n].ndim - 1))
+        return tuple(tables)
 
     @cached_property
     def mirror(self) -> Numbers | None:

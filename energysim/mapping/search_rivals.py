@@ -7,9 +7,10 @@ import numpy as np
 
 from energysim.costs.prices import unit_prices
 from energysim.hardware.accelerator import Accelerator, EnergyTable
-from energysim.mapping.counts import count_many
+from energysim.mapping.counts import Counts, count_many
 from energysim.mapping.nest import Loop, Mapping, Storage
 from energysim.mapping.search_orders import orders
+from energysim.mapping.sharing import executed
 from energysim.workload.layer import Layer
 
 Run = tuple[int, int]
@@ -92,7 +93,8 @@ def _orders(layer: Layer, dims: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 def _energy(layer: Layer, accelerator: Accelerator, table: EnergyTable, mapping: Mapping) -> float:
     """Dynamic energy in pJ of a legal mapping."""
-    values, _ = count_many(layer, accelerator, mapping.nest, np.array([[loop.bound for loop in mapping.loops]]))
-    counted = {key: int(n[0]) for key, n in values.items() if n[0]}
+    values, steps = count_many(layer, accelerator, mapping.nest, np.array([[loop.bound for loop in mapping.loops]]))
+    dense = Counts({key: int(n[0]) for key, n in values.items() if n[0]}, int(steps[0]))
+    counted = executed(layer, accelerator, mapping, dense).values
     prices = unit_prices(layer, accelerator, table, mapping, counted)
     return sum(number * prices[key] for key, number in counted.items())

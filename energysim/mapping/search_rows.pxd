@@ -1,22 +1,21 @@
 # C types for search_rows.py; without a compiler the module runs as plain Python.
 cimport cython
-from energysim.mapping.search_shares cimport Shares
+from energysim.mapping.search_ahead cimport Ahead
 from energysim.mapping.search_windows cimport Windows, integer
 
 cdef double INFINITE
 cdef integer PLAIN, SLIDES, FIELDS, MANY
 
-cdef class Rows(Shares):
+cdef class Rows(Ahead):
     cdef double[::1] part_full, part_stay, fill_full, fill_stay
     cdef double[:, ::1] part_slide, fresh_shared, fresh_alone
     cdef integer[::1] done
     cdef integer nearby
+    cdef double own_low
     cdef void prepare(self)
     cdef void rows(self, integer level)
     @cython.locals(key=double, i=integer, w=integer)
     cdef void gather(self, integer level) noexcept
-    @cython.locals(other=double, d=integer, step=integer, number=integer, block=integer, i=integer, j=integer, n=integer, base=integer, k=integer, place=integer)
-    cdef void lower(self, integer level) noexcept
     @cython.locals(cost=double, other=double, t=integer, i=integer, d=integer, step=integer, number=integer, block=integer, j=integer, n=integer, base=integer, k=integer, place=integer)
     cdef void reach_out(self, integer level) noexcept
     @cython.locals(key=double, before=integer, kept=integer, level=integer, other=integer, ahead=integer, first=integer, last=integer, i=integer)
@@ -27,7 +26,9 @@ cdef class Rows(Shares):
     cdef void extend_row(self, integer level, integer d, integer tile, integer space, integer whole)
     @cython.locals(n=integer, seen=integer)
     cdef void add_row(self, integer level, integer tile, integer space, integer whole, double own)
-    @cython.locals(total=double, steps=double, least=double, cost=double, last=integer, t=integer, c=integer, d=integer)
+    @cython.locals(t=integer)
+    cdef double case_low(self, integer level, integer d, double cost) noexcept
+    @cython.locals(total=double, steps=double, least=double, low=double, cost=double, last=integer, t=integer, c=integer, d=integer)
     cdef double own(self, integer level, integer tile, integer space, integer whole)
     @cython.locals(visits=double, alone=double, shared=double, outer_price=double, most=double, inner_price=double, outer=double, inner=double, once=double, stay=double, slow=double, least=double, slide=double, last=integer, moved=integer, w=integer, a=integer, b=integer, place=integer, offset=integer, side=integer, d=integer, handed_on=integer, g=integer, loose=integer)
     cdef void bound_boundary(self, integer t, integer level, integer tile, integer space, integer whole, double run) noexcept

@@ -6,8 +6,8 @@ again at every step. So a row is bounded by cases, one for each dim that is left
 
 import numpy as np
 
+from energysim.mapping.search_ahead import Ahead
 from energysim.mapping.search_shares import FIELDS as _FIELDS
-from energysim.mapping.search_shares import Shares
 
 INFINITE = float("inf")
 FIELDS = _FIELDS
@@ -18,7 +18,7 @@ MANY = 2_000_000
 """Rows that are kept in memory before only the best of each whole is."""
 
 
-class Rows(Shares):
+class Rows(Ahead):
     """Fills the tables of rows, inward to outward, and narrows them once a mapping is in hand."""
 
     def prepare(self) -> None:
@@ -32,6 +32,7 @@ class Rows(Shares):
         self.fresh_alone = np.zeros((self.dims, 2))
         self.done = np.zeros(self.levels + 1, dtype=np.int64)
         self.nearby = 0
+        self.find_deep()
         self.fill_windows()
 
     def rows(self, level: int) -> None:
@@ -40,6 +41,7 @@ class Rows(Shares):
         self.lean[level] = 0
         for w in range(self.size):
             self.best_row[level, w] = -1
+            self.low[level, w] = INFINITE
         self.extend_row(level, 0, 0, 0, 0)
         self.end[level] = self.row_total
         self.gather(level)
@@ -57,24 +59,9 @@ class Rows(Shares):
                 self.best_row[level, w] = i
         for w in range(self.size):
             self.inside[level - 1, w] = self.least[level, w]
-        self.lower(level - 1)
-
-    def lower(self, level: int) -> None:
-        """`inside` of a level: the least over all tiles that divide, by dim and prime, from small to large."""
-        for d in range(self.dims):
-            if self.untiled[level, d]:
-                continue
-            step, number = self.stride[d], self.count[d]
-            block = step * number
-            for i in range(1, number):
-                for j in range(i):
-                    if self.by_prime[d, i, j]:
-                        for n in range(self.size // block):
-                            base = n * block
-                            for k in range(step):
-                                other = self.inside[level, base + j * step + k]
-                                place = base + i * step + k
-                                self.inside[level, place] = min(self.inside[level, place], other)
+        self.lower(self.inside, level - 1, -1)
+        if self.deepest:
+            self.gather_low(level)
 
     def reach_out(self, level: int) -> None:
         """`outside` of the next level inward: the least over rows whose tile is a multiple, with what is outside."""
@@ -128,6 +115,7 @@ class Rows(Shares):
                     if key + self.outside[level, self.row_whole[i]] < self.limit_pj:
                         self.row_tile[kept], self.row_space[kept] = self.row_tile[i], self.row_space[i]
                         self.row_whole[kept], self.row_own[kept] = self.row_whole[i], self.row_own[i]
+                        self.row_low[kept] = self.row_low[i]
                         kept += 1
                 self.end[level] = kept
             self.row_total = kept
@@ -188,6 +176,8 @@ class Rows(Shares):
     def add_row(self, level: int, tile: int, space: int, whole: int, own: float) -> None:
         """Keeps a row; when there are too many (`lean`), only the best of each whole."""
         n = self.row_total
+        if self.deepest:
+            self.low[level, whole] = min(self.low[level, whole], self.own_low + self.joint[level, tile])
         if n >= MANY and self.sparing:
             self.lean[level] = 1
         if self.lean[level]:
@@ -202,13 +192,15 @@ class Rows(Shares):
             self.row_space = np.concatenate([self.row_space, self.row_space])
             self.row_whole = np.concatenate([self.row_whole, self.row_whole])
             self.row_own = np.concatenate([self.row_own, self.row_own])
+            self.row_low = np.concatenate([self.row_low, self.row_low])
         self.row_tile[n], self.row_space[n], self.row_whole[n], self.row_own[n] = tile, space, whole, own
+        self.row_low[n] = self.own_low
         self.row_total = n + 1
 
     def own(self, level: int, tile: int, space: int, whole: int) -> float:
         """The least pJ of what a row decides, whatever lies outside: by the dim of the innermost loop outside it."""
         last = self.size - 1
-        total = 0.0
+        total = self.tile_pj[level, tile]
         for t in range(self.tensors):
             total += self.fixed(t, level, tile, space, whole)
             if level < self.levels and self.parent[t, level] >= 0:
@@ -218,15 +210,20 @@ class Rows(Shares):
             for c in range(1, level):
                 steps /= self.fan[c]
             total += self.idle_pj * (1.0 - self.stall_share) * steps * self.operations
+        self.own_low = total
         if level == self.levels:
             return total
-        least = INFINITE
+        least = low = INFINITE
         for d in range(self.dims):
             if self.now_whole[d] + 1 < self.count[d]:
                 cost = self.case(level, d)
                 least = min(least, cost)
+                if level <= self.deepest:
+                    cost = self.case_low(level, d, cost)
+                    low = min(low, cost)
         if whole == last:
-            least = self.case(level, -1)
+            least = low = self.case(level, -1)
+        self.own_low = total + low if level <= self.deepest else total + least
         return total + least
 
     def case(self, level: int, d: int) -> float:
@@ -241,6 +238,13 @@ class Rows(Shares):
                     cost += self.part_slide[t, d]
                 else:
                     cost += self.part_stay[t]
+        return cost
+
+    def case_low(self, level: int, d: int, cost: float) -> float:
+        """A case with deep tensors as if they stayed."""
+        for t in range(self.tensors):
+            if self.deep[t] == level and self.touches[t, d] == PLAIN:
+                cost += self.part_stay[t] - self.part_full[t]
         return cost
 
     def bound_boundary(self, t: int, level: int, tile: int, space: int, whole: int, run: float) -> None:

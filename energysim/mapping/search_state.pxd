@@ -21,6 +21,7 @@ cdef class State:
     cdef unsigned char[::1] is_output, shared_port
     cdef integer[:, ::1] parent
     cdef integer[::1] charge
+    cdef double[:, ::1] tile_pj
     cdef double[:, ::1] up, into, first, last_parent, last_child
     cdef double[:, :, ::1] cross, last_cross, final_cycles
     cdef double[:, ::1] read_cycles, write_cycles
@@ -37,6 +38,11 @@ cdef class State:
     cdef integer[::1] begin, end, chosen
     cdef double[:, ::1] least, inside, outside
     cdef integer[:, ::1] best_row, starts
+    cdef integer[::1] deep
+    cdef integer deepest
+    cdef double[::1] deep_pj, row_low
+    cdef double[:, ::1] joint, low, again, run_on
+    cdef double[:, :, ::1] held
     cdef integer[:, ::1] tile, space, bound, stretch, order
     cdef integer[::1] flat_tile, flat_space
     cdef double[:, ::1] reads, writes
@@ -44,7 +50,7 @@ cdef class State:
     cdef object awake
     cdef double stall_share
     cdef integer stall_level
-    cdef public double best_pj, limit_pj, open_pj, best_cycles, cap_cycles
+    cdef public double best_pj, limit_pj, open_pj, cap_cycles
     cdef public object best_tile, best_space, best_order
     cdef public integer timed, nodes, candidates, sparing
     cdef integer[::1] lean

@@ -41,7 +41,7 @@ class State:
         self.mirror, self.symmetric = t["mirror"], t["symmetric"]
         self.still_tensor, self.still_level = t["still_tensor"], t["still_level"]
         self.constant_pj, self.idle_pj, self.idle_gap = t["constant_pj"], t["idle_pj"], t["idle_gap"]
-        self.operations, self.awake = t["operations"], t["awake"]
+        self.operations, self.awake, self.tile_pj = t["operations"], t["awake"], t["tile_pj"]
         # which share of the idle power the prices put on the outermost port, and the level where all of it is known
         self.stall_share, self.stall_level = t["stall_share"], 0
         for n in range(self.tensors):
@@ -75,6 +75,17 @@ class State:
         # by level and tile: the least pJ of what lies inside; by level and whole: of what lies outside
         self.inside = np.zeros((levels + 1, size))
         self.outside = np.zeros((levels + 1, size))
+        # tensors that the outermost memory hands past others (`search_ahead`): to which level, and their least pJ
+        self.deep = np.zeros(self.tensors, dtype=np.int64)
+        self.deepest = 0
+        self.deep_pj = np.zeros(self.tensors)
+        self.joint = np.zeros((levels + 1, size))
+        self.low = np.zeros((levels + 1, size))
+        self.held = np.zeros((self.tensors, levels + 1, size))
+        self.row_low = np.zeros(1 << 12)
+        # by level and tensor: for how many steps of the loops outside it stays, and how often they bring it anew
+        self.run_on = np.ones((levels + 2, self.tensors))
+        self.again = np.ones((levels + 2, self.tensors))
         # the partial mapping: numbers of divisors, and the loops of each memory
         self.tile = np.zeros((levels + 1, dims), dtype=np.int64)
         self.space = np.zeros((levels + 1, dims), dtype=np.int64)
@@ -93,7 +104,7 @@ class State:
         self.flat_tile[0] = size - 1
         # the best mapping in hand; keys at or above `limit_pj` cannot win
         self.best_pj = self.limit_pj = self.open_pj = np.inf
-        self.best_cycles = self.cap_cycles = np.inf
+        self.cap_cycles = np.inf
         self.best_tile, self.best_space, self.best_order = self.tile.copy(), self.space.copy(), self.order.copy()
         self.timed = 1 if self.idle_pj > 0.0 else 0
         self.nodes = self.candidates = 0

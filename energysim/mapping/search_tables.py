@@ -9,10 +9,11 @@ import numpy as np
 
 from energysim.costs.prices import bits_moved
 from energysim.hardware.accelerator import Array, Memory
-from energysim.mapping.counts import PARTIAL
+from energysim.mapping.counts import LOOK_UP, PARTIAL
 from energysim.mapping.nest import Loop, Mapping, even
 from energysim.mapping.search_problem import Boundary, Problem
 from energysim.mapping.search_space import primes, split_over_axes
+from energysim.mapping.sharing import shared_weight, table_of
 from energysim.workload.layer import Tensor
 
 WINDOW_FIELDS = 10
@@ -140,7 +141,8 @@ class Tables:
             "mirror": (problem.mirror if problem.mirror is not None else np.zeros(1)).astype(np.int64),
             "still_tensor": tensors.index(stationary[0]) if stationary else -1,
             "still_level": self.memory_level[stationary[1]] if stationary else 0,
-            "operations": float(problem.layer.ops_per_point if problem.layer.unit == "op" else 1),
+            "operations": problem.cycles_per_step,
+            "tile_pj": self._tile_pj(),
             "idle_pj": problem.idle_pj_per_step,
             "awake": lambda: None,
             "stall_share": 0.0,
@@ -173,6 +175,13 @@ class Tables:
             constant += (up - base["up"])[t, -1] * self.problem.layer.points
         priced = {"up": up, "first": first, "last_parent": last, "constant_pj": constant}
         return base | priced | {"stall_share": share}
+
+    def _tile_pj(self) -> Any:
+        """pJ by level and tile that no loop outside changes."""
+        table = np.zeros((len(self.levels) + 1, self.problem.lattice.size))
+        if self.problem.tile_pj is not None:
+            table[self.memory_level[-2]] = self.problem.tile_pj
+        return table
 
     def _space(self) -> dict[str, Any]:
         """What fits, what spreads, and who shares."""
@@ -283,9 +292,17 @@ class Tables:
         name = PARTIAL if tensor.role == "output" else tensor.name
         bits = bits_moved(layer, accelerator, memory.name, name)
         final = bits_moved(layer, accelerator, memory.name, tensor.name)
+        shared = shared_weight(layer, accelerator)
+        looked_up = 0.0
+        if shared and shared[0] == tensor and memory.name == table_of(shared[2]):
+            # a look-up takes the same port
+            looked_up = bits_moved(layer, accelerator, memory.name, tensor.name, LOOK_UP)
+        if self.problem.products and memory == self.problem.memories[-1]:
+            # fewer words than points; how many the tile decides, so none are sure
+            return
         for side, rate in enumerate((memory.read_bits_per_cycle, memory.write_bits_per_cycle)):
             cycles = table["write_cycles"] if side else table["read_cycles"]
-            cycles[t, level] = bits / rate if rate else 0.0
+            cycles[t, level] = (bits + (0.0 if side else looked_up)) / rate if rate else 0.0
             table["final_cycles"][t, side, level] = final / rate if rate else 0.0
 
     def mapping(self, tile: Any, space: Any, order: Any) -> Mapping:

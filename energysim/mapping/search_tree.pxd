@@ -9,7 +9,6 @@ cdef integer PLAIN, WATCHED
 cdef class Tree(Heaps):
     cdef integer[::1] ahead
     cdef integer most_nodes, any_will_do, width
-    cdef double[:, ::1] run_on
     cdef integer[::1] innermost
     cdef integer[:, ::1] digit
     cdef public integer stopped
@@ -19,8 +18,9 @@ cdef class Tree(Heaps):
     cpdef void cap(self, double cycles) noexcept
     cpdef void search(self, integer most_nodes, double until, integer any_will_do)
     cdef void climb(self)
-    @cython.locals(cycles=double, level=integer, whole=integer)
     cdef void complete(self, double now)
+    @cython.locals(cycles=double, whole=integer)
+    cdef double total(self, double now)
     cdef integer breadth(self, integer level)
     cdef integer late(self)
     @cython.locals(key=double, now=double, base=integer, middle=integer, rows=integer, seen=integer, row=integer, children=integer, which=integer)
@@ -35,15 +35,13 @@ cdef class Tree(Heaps):
     cdef double near(self, integer level, integer tile, integer space, integer whole)
     @cython.locals(reading=double, writing=double, instances=double, points=double, read=double, write=double, pairs=double, moved=double, most=double, c=integer, t=integer)
     cdef double busy(self, integer level, integer space, integer d)
-    @cython.locals(run=double, number=integer, t=integer, i=integer)
+    @cython.locals(run=double, again=double, number=integer, t=integer, i=integer)
     cdef void look_outward(self, integer level) noexcept
-    @cython.locals(fixed=double, inside=double, now=double, key=double, cycles=double, mask=integer, d=integer, which=integer)
+    @cython.locals(fixed=double, inside=double, now=double, key=double, cycles=double, mask=integer, whole=integer, d=integer, which=integer)
     cdef void orders(self, integer level, double cost, integer row)
-    @cython.locals(reading=double, writing=double)
-    cdef double stalls(self, integer level)
-    @cython.locals(steps=double, more=double, g=integer)
-    cdef double waiting(self, integer level, double cycles)
     @cython.locals(t=integer, waits=integer, k=integer, d=integer)
+    cdef integer stays(self, integer level)
+    @cython.locals(k=integer)
     cdef integer take_order(self, integer level, integer which)
     @cython.locals(tile=integer, space=integer, same=integer)
     cdef void descend(self, integer level, integer row, integer which, double now, integer alike)

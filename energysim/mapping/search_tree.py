@@ -30,7 +30,6 @@ class Tree(Heaps):
         self.make_room()
         dims = self.dims
         self.clear_heaps()
-        self.run_on = np.ones((self.levels + 2, self.tensors))
         self.innermost = np.full(self.levels + 2, -1, dtype=np.int64)
         self.digit = np.zeros((self.levels + 2, dims), dtype=np.int64)
         self.clear_classes()
@@ -179,6 +178,8 @@ class Tree(Heaps):
                 continue
             if alike and self.symmetric and not self.sparing and self.later(tile, space):
                 continue
+            if level < self.deepest:
+                inside = max(inside, cost + self.beyond(level, tile, whole, 0))
             key = inside + self.near(level, tile, space, whole)
             if key < self.limit_pj:
                 self.push(key, 0.0, row, 0)
@@ -192,7 +193,7 @@ class Tree(Heaps):
     def near(self, level: int, tile: int, space: int, whole: int) -> float:
         """`own` of a row once the tile and the loops outside are known: what stays, stays for their runs at most."""
         outer = self.flat_tile[level - 1]
-        total = 0.0
+        total = self.tile_pj[level, tile]
         if self.cap_cycles < INFINITE:
             steps = self.volume[self.size - 1] / self.volume[space] * self.operations
             for c in range(1, self.levels + 1):
@@ -271,7 +272,12 @@ class Tree(Heaps):
             while i >= 0 and self.touches[t, self.loop_dim[i]] == 0:
                 run *= self.loop_bound[i]
                 i -= 1
-            self.run_on[level, t] = run
+            again = run
+            while i >= 0:
+                if self.touches[t, self.loop_dim[i]] == 0:
+                    again *= self.loop_bound[i]
+                i -= 1
+            self.run_on[level, t], self.again[level, t] = run, again
 
     def orders(self, level: int, cost: float, row: int) -> None:
         """Prices a row exactly with every order of the loops outside it that can matter."""
@@ -283,7 +289,7 @@ class Tree(Heaps):
         if level == self.levels:
             self.push(fixed, fixed, row, -1)
             return
-        mask = 0
+        mask, whole = 0, self.row_whole[row]
         for d in range(self.dims):
             if self.bound[level - 1, d] > 1:
                 mask |= 1 << d
@@ -297,6 +303,8 @@ class Tree(Heaps):
                 self.settle(level)
             now = fixed + self.flow(level)
             key = now + inside
+            if level < self.deepest:
+                key = max(key, now + self.beyond(level, self.flat_tile[level], whole, 1))
             if self.timed and key < self.limit_pj:
                 cycles = self.cycles(level)
                 if cycles > self.cap_cycles:
@@ -306,30 +314,18 @@ class Tree(Heaps):
             if key < self.limit_pj:
                 self.push(key, now, row, which)
 
-    def stalls(self, level: int) -> float:
-        """Cycles whose idle power the prices of the outermost memory already hold."""
-        reading, writing = self.reads[level, 0], self.writes[level, 0]
-        return self.stall_share * (reading + writing) * (1.0 if self.shared_port[0] else 0.5)
-
-    def waiting(self, level: int, cycles: float) -> float:
-        """Least cycles whose idle power is not yet in the price of a mapping placed to a level."""
-        steps = self.volume[self.size - 1] * self.operations
-        for g in range(1, level + 1):
-            steps /= self.volume[self.flat_space[g]]
-        steps *= 1.0 - self.stall_share
-        if level >= self.stall_level:
-            more = cycles - self.stalls(level)
-            if more > steps:
-                return more
-        return steps
-
     def take_order(self, level: int, which: int) -> int:
-        """Takes an order for the loops outside a level; 0 when the dataflow's stationary tensor forbids it."""
+        """Takes an order for the loops outside a level; 0 when it may not be."""
+        for k in range(self.dims):
+            self.order[level - 1, k] = self.classes[which, k]
+        return self.stays(level)
+
+    def stays(self, level: int) -> int:
+        """Whether the order of the loops outside a level leaves the dataflow's stationary tensor where it is."""
         t = self.still_tensor
         waits = 0
         for k in range(self.dims):
-            d = self.classes[which, k]
-            self.order[level - 1, k] = d
+            d = self.order[level - 1, k]
             if t >= 0 and level <= self.still_level and self.bound[level - 1, d] > 1:
                 if self.touches[t, d] == 0:
                     waits = 1
@@ -357,25 +353,28 @@ class Tree(Heaps):
 
     def complete(self, now: float) -> None:
         """A mapping that is placed to the compute unit: the best in hand, if it is better."""
-        level = self.levels
         self.candidates += 1
-        cycles = INFINITE
-        if self.timed:
-            cycles = self.cycles(level)
-            cycles *= 1.0 - 1e-12
-            whole = int(cycles)
-            if whole < cycles:
-                whole += 1
-            cycles = 1.0 * whole
-            now += self.idle_pj * (cycles - self.stalls(level))
-            if cycles > self.cap_cycles:
-                return
+        now = self.total(now)
         if now < self.limit_pj:
-            self.best_pj, self.best_cycles = now, cycles
+            self.best_pj = now
             self.limit(now)
             self.keep()
             if self.any_will_do:
                 self.stopped = 3
+
+    def total(self, now: float) -> float:
+        """The cost of a whole mapping from what its levels add up to; infinite when it takes too long."""
+        if not self.timed:
+            return now
+        cycles = self.cycles(self.levels)
+        cycles *= 1.0 - 1e-12
+        whole = int(cycles)
+        if whole < cycles:
+            whole += 1
+        cycles = 1.0 * whole
+        if cycles > self.cap_cycles:
+            return INFINITE
+        return now + self.idle_pj * (cycles - self.stalls(self.levels))
 
     def keep(self) -> None:
         """Copies the mapping in hand."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from energysim.hardware.accelerator import Array, Memory
 from energysim.mapping.counts import count
-from energysim.mapping.nest import Loop, Mapping, Storage
+from energysim.mapping.nest import Loop, Mapping, Storage, bits_of, codebook_bits
 from energysim.mapping.search import energy_pj
 from energysim.mapping.search_problem import Boundary, Problem
 from energysim.mapping.search_space import split_over_axes
@@ -152,9 +152,10 @@ class UnevenTables:
             if name not in parts:
                 parts[name] = len(parts)
                 capacity = memory.part_bits(name[1])
-                room.append(np.inf if capacity is None else float(capacity))
+                taken = codebook_bits(self.problem.layer, self.problem.accelerator, memory.name, name[1])
+                room.append(np.inf if capacity is None else float(capacity - taken))
             part.append(parts[name])
-            bits.append(self.problem.elements[t.name] * (t.partial_bits or t.bits))
+            bits.append(bits_of(t, self.problem.elements[t.name], self.problem.accelerator, memory.name))
         return table | {
             "marks": len(every),
             "mark_tensor": np.array([tensors.index(t) for _, t in every] + list(range(len(tensors))), dtype=np.int64),

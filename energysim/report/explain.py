@@ -1,16 +1,22 @@
 """Why a number is what it is: a layer's loop nest, and count x price = energy with the source of each price."""
 
 from collections.abc import Iterator, Sequence
+from math import inf
 from typing import TYPE_CHECKING
 
+from energysim.costs.break_even import break_even
+from energysim.costs.encodings import encoding_lines
 from energysim.costs.ledger import Entry
+from energysim.costs.prices import bits_moved
 from energysim.costs.result import LayerEstimate
 from energysim.hardware.accelerator import Accelerator, EnergyTable, Price
 from energysim.mapping.constraints import Restriction, SpreadLimit, TileLimit, placed, reached
-from energysim.mapping.counts import PARTIAL
+from energysim.mapping.counts import PARTIAL, count
+from energysim.mapping.distinct import products, why_no_products
 from energysim.mapping.headroom import axis_uses, rooms
 from energysim.mapping.nest import Loop, Mapping, Storage
 from energysim.mapping.search_rivals import rivals
+from energysim.mapping.sharing import tile_in
 from energysim.report.tables import new_table
 from energysim.report.text import BETTER, SPACES, clean, joules, percent, si
 from energysim.workload.layer import Layer
@@ -56,6 +62,12 @@ def explanation(
     for line in rival_lines(layer, accelerator, table, row.mapping):
         yield Text(line)
     yield Text()
+    sharing = sharing_lines(layer, accelerator, table, row.mapping)
+    if sharing:
+        yield Text("Shared weights", style="bold")
+        for line in sharing:
+            yield Text(line)
+        yield Text()
     yield Text("Time: the slowest sets the pace", style="bold")
     for line in time_lines(row, accelerator, table, objective, uneven):
         yield Text(line)
@@ -75,8 +87,10 @@ def nest_lines(layer: Layer, accelerator: Accelerator, row: LayerEstimate) -> li
             tensor = tensors[item.tensor]
             elements = tensor.elements(mapping.tile(i, layer.dims))
             sums = any(PARTIAL in roles for roles in counts.get(item.memory, {}).values())
-            width = tensor.partial_bits if sums and tensor.partial_bits else tensor.bits
-            said = f"{clean(item.tensor)} {elements:,} x {width} bits"
+            width = float(tensor.partial_bits if sums and tensor.partial_bits else tensor.bits)
+            if tensor.codebook is not None:
+                width = bits_moved(layer, accelerator, item.memory, tensor.name)
+            said = f"{clean(item.tensor)} {elements:,} x {width:.3g} bits"
             if item.memory == memory:
                 lines[-1] += f", {said}"
             else:
@@ -91,6 +105,33 @@ def nest_lines(layer: Layer, accelerator: Accelerator, row: LayerEstimate) -> li
     spread = _spread(mapping)
     instances = accelerator.instances(accelerator.compute.name)
     lines.append(f"{'  ' * depth}{clean(accelerator.compute.name)}: {spread:,} of {instances:,} at work")
+    return lines
+
+
+def sharing_lines(layer: Layer, accelerator: Accelerator, table: EnergyTable, mapping: Mapping) -> list[str]:
+    """How weights with a codebook rest, move and run, and from where on it would pay to share products."""
+    lines = [f"  {line}" for line in encoding_lines(layer, accelerator)]
+    found = products(layer, accelerator)
+    if found is None:
+        why = why_no_products(layer)
+        shares = accelerator.sharing is not None and accelerator.sharing.style == "product"
+        return lines + ([f"  products are not shared: {why}; weights are looked up"] if lines and shares else [])
+    tile = tile_in(mapping, accelerator.memories[-1].name, layer)
+    counts = count(layer, accelerator, mapping)
+    point = break_even(layer, accelerator, table, mapping, counts, found.requests(tile))
+    if point is None:
+        return lines
+    verdict = "pays" if point.pays else "does not pay"
+    needed = f"it pays from {point.needed:.3g} uses on"
+    if not 1.0 < point.needed < inf:
+        needed = "no number of uses would do" if point.needed == inf else "even one use would do"
+    lines.append(
+        f"  {point.multiplications:,} of {point.dense:,} multiplications left; a product is used {point.uses:.3g} times"
+    )
+    lines.append(f"  {needed}, so sharing products {verdict} here")
+    if 1.0 < point.needed < inf:
+        held = f"{tile['M']:,} of {layer.dims['M']:,} output channels in a unit"
+        lines.append(f"  break-even at {point.clusters:,} centroids used alike, with {held}")
     return lines
 
 

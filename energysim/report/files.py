@@ -57,14 +57,20 @@ def run_again(
     accelerator: DescribedAccelerator,
     form: str | None,
     calibrated: CalibratedEstimate | None = None,
+    compressed: str | None = None,
 ) -> dict[Path, str]:
-    """Texts by file: the answer, and beside it the resolved model, accelerator and options to compute it again."""
+    """Texts by file: the answer, and beside it the resolved model, accelerator and options to compute it again.
+
+    Which sample of a shared weight is which stays in the `compressed` file, which is named.
+    """
     path = Path(output)
     beside = {
         kind: path.with_name(f"{path.stem}.{kind}") for kind in ("model.yaml", "accelerator.yaml", "options.json")
     }
     again = ["energysim", "estimate", beside["model.yaml"].name, "--on", beside["accelerator.yaml"].name]
     again += ["--dataflow", str(result.options["dataflow"])]
+    if compressed is not None:
+        again += ["--compressed", str(Path(compressed).resolve())]
     files = {}
     if result.options.get("constraints"):
         beside["constraints.yaml"] = path.with_name(f"{path.stem}.constraints.yaml")

@@ -25,15 +25,15 @@ def check_writable(path: str | Path) -> None:
         raise OutputError(f"{clean(str(path))}: cannot be written: {_reason(error)}") from error
 
 
-def spare_inputs(texts: Mapping[Path, str], inputs: Iterable[object]) -> None:
+def spare_inputs(texts: Mapping[Path, str | bytes], inputs: Iterable[object]) -> None:
     """Raise OutputError when a text would replace a file that was read for it by another text."""
     for path, text in texts.items():
         for given in map(str, inputs):
-            if path.is_file() and os.path.isfile(given) and path.samefile(given) and path.read_text("utf-8") != text:
+            if path.is_file() and os.path.isfile(given) and path.samefile(given) and path.read_bytes() != _bytes(text):
                 raise OutputError(f"{clean(str(path))}: would overwrite the input {clean(given)}; give -o another name")
 
 
-def write_together(texts: Mapping[Path, str]) -> None:
+def write_together(texts: Mapping[Path, str | bytes]) -> None:
     """Write files so that each appears whole, and only after all could be written; raises OutputError."""
     parts: dict[Path, Path] = {}
     path = Path()
@@ -43,8 +43,8 @@ def write_together(texts: Mapping[Path, str]) -> None:
             target = path.resolve()
             part = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
             parts[part] = target
-            with part.open("x", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+            with part.open("xb") as file:
+                file.write(_bytes(text))
                 file.flush()
                 os.fsync(file.fileno())
         # The first file is the answer: it appears last, when all that belongs to it is there.
@@ -55,6 +55,10 @@ def write_together(texts: Mapping[Path, str]) -> None:
     finally:
         for part in parts:
             part.unlink(missing_ok=True)
+
+
+def _bytes(text: str | bytes) -> bytes:
+    return text.encode() if isinstance(text, str) else text
 
 
 def _reason(error: Exception) -> str:

@@ -169,15 +169,12 @@ class Archive:
             raise self._wrong("its last member runs into the directory")
 
 
-PICKLES: tuple[str, ...] = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".joblib")
-
-
-def refuse_pickle(path: Path) -> None:
-    """Raise ModelReadError that says why a pickle file is no model here, and what to give instead."""
+def refusal_of_pickle(path: Path) -> ModelReadError:
+    """Why a pickle file is no model here, and what to give instead."""
     where = clean_name(str(path))
     if not path.is_file():
-        raise ModelReadError(f"{where}: no such file")
-    raise ModelReadError(f"{where}: {_pickle_reason(path)}")
+        return ModelReadError(f"{where}: no such file")
+    return ModelReadError(f"{where}: {_pickle_reason(path)}")
 
 
 def _pickle_reason(path: Path) -> str:

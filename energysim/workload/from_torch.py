@@ -41,18 +41,15 @@ def from_torch(
     edges = tuple(Edge(source, target, n) for (source, target), n in reader.edges.items())
     if not reader.layers:
         raise ModelReadError(f"model '{name}': no operation computes anything from the example inputs")
-    return LayerGraph(name, tuple(reader.layers), edges, tuple(reader.warnings))
-
-
-def _attention(query: Any, key: Any, value: Any, *_: Any, scale: float | None = None, **__: Any) -> Any:
-    """What a fused attention does, as the two products and the softmax it consists of (the mask is free)."""
-    import torch
-
-    if key.shape[-3:-2] != query.shape[-3:-2]:  # several query heads to one of key and value
-        heads = (query.shape[-3] // key.shape[-3], *key.shape[-2:])
-        key, value = (x.unsqueeze(-3).expand(*x.shape[:-2], *heads).flatten(-4, -3) for x in (key, value))
-    factor = query.shape[-1] ** -0.5 if scale is None else scale
-    return torch.softmax(torch.matmul(query * factor, key.transpose(-2, -1)), -1) @ value
+    return LayerGraph(
+        name,
+        tuple(reader.layers),
+        edges,
+        tuple(reader.warnings),
+        assumptions=reader.assumptions(),
+        unreached=reader.unreached(),
+        unknown=tuple(reader.unknown),
+    )
 
 
 def _export(module: "torch.nn.Module", example_inputs: Sequence[Any], name: str) -> "ExportedProgram":
@@ -69,8 +66,7 @@ def _export(module: "torch.nn.Module", example_inputs: Sequence[Any], name: str)
             warnings.simplefilter("ignore")
             program = torch.export.export(module.eval(), inputs, strict=False)
             if not all_known(program):
-                attention = torch.ops.aten.scaled_dot_product_attention.default
-                program = program.run_decompositions({attention: _attention})
+                program = program.run_decompositions({})
     except Exception as error:
         raise ModelReadError(f"model '{name}': {_reason(error)}") from error
     finally:

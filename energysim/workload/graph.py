@@ -34,13 +34,18 @@ class Edge:
 class LayerGraph:
     """A network: layers in topological order, edges between them by name, and what the reader had to assume.
 
-    Edges are kept in the order of their targets, then of their sources.
+    `warnings` are what may be wrong, `assumptions` what was decided by convention, `unreached` the modules that no
+    result needs, `unknown` the layers of which only the traffic is known. Edges are kept in the order of their targets,
+    then of their sources.
     """
 
     name: str
     layers: tuple[Layer, ...]
     edges: tuple[Edge, ...] = ()
     warnings: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    unreached: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.layers:

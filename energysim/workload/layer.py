@@ -6,8 +6,9 @@ from math import gcd, prod
 from types import MappingProxyType
 
 from energysim.errors import InputError
+from energysim.workload.encoding import Codebook
 
-DIMS = ("N", "G", "M", "C", "P", "Q", "R", "S")
+DIMS = ("N", "G", "M", "C", "P", "Q", "R", "S", "D", "T")
 """Dim names, in the order in which they are always listed (GLOSSARY says what each one is)."""
 
 ROLES = ("weight", "input", "output")
@@ -51,7 +52,8 @@ class Tensor:
     """What a layer reads or writes: a role, affine ranks, bits per element, density, encoding.
 
     `density` is the share of non-zero elements (0..1]; `encoding` names how it is coded where it rests.
-    `partial_bits` is the width of a partial sum (outputs only; 0 means the same as `bits`).
+    `partial_bits` is the width of a partial sum (outputs only; 0 means the same as `bits`). `codebook`: how a weight
+    is shared (its centroids have `bits` per element), None where it is not.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Tensor:
     density: float = 1.0
     encoding: str = "dense"
     partial_bits: int = 0
+    codebook: Codebook | None = None
 
     @property
     def dims(self) -> frozenset[str]:
@@ -104,20 +107,25 @@ class Layer:
         if len({t.name for t in self.tensors}) != len(self.tensors):
             raise InputError(f"layer '{self.name}': two tensors have the same name")
         for tensor in self.tensors:
-            used = [dim for rank in tensor.ranks for dim in rank.dims]
-            if len(set(used)) != len(used):
-                raise InputError(f"layer '{self.name}': tensor '{tensor.name}' uses a dim in two places")
-            for dim in used:
-                if dim not in self.dims:
-                    raise InputError(f"layer '{self.name}': tensor '{tensor.name}' uses dim {dim}, which has no size")
-            if tensor.role not in ROLES:
-                raise InputError(f"layer '{self.name}': tensor '{tensor.name}' has unknown role '{tensor.role}'")
-            if not 1 <= tensor.bits <= 64 or not 0 <= tensor.partial_bits <= 128:
-                raise InputError(f"layer '{self.name}': tensor '{tensor.name}' has {tensor.bits} bits; 1 to 64 allowed")
-            if not 0.0 <= tensor.density <= 1.0:
-                raise InputError(f"layer '{self.name}': tensor '{tensor.name}' has density {tensor.density}, not 0..1")
+            self._check_tensor(tensor)
         ordered = {dim: self.dims.get(dim, 1) for dim in DIMS}
         object.__setattr__(self, "dims", MappingProxyType(ordered))
+
+    def _check_tensor(self, tensor: Tensor) -> None:
+        if tensor.codebook is not None and tensor.role != "weight":
+            raise InputError(f"layer '{self.name}': tensor '{tensor.name}' has a codebook; only weights can")
+        used = [dim for rank in tensor.ranks for dim in rank.dims]
+        if len(set(used)) != len(used):
+            raise InputError(f"layer '{self.name}': tensor '{tensor.name}' uses a dim in two places")
+        for dim in used:
+            if dim not in self.dims:
+                raise InputError(f"layer '{self.name}': tensor '{tensor.name}' uses dim {dim}, which has no size")
+        if tensor.role not in ROLES:
+            raise InputError(f"layer '{self.name}': tensor '{tensor.name}' has unknown role '{tensor.role}'")
+        if not 1 <= tensor.bits <= 64 or not 0 <= tensor.partial_bits <= 128:
+            raise InputError(f"layer '{self.name}': tensor '{tensor.name}' has {tensor.bits} bits; 1 to 64 allowed")
+        if not 0.0 <= tensor.density <= 1.0:
+            raise InputError(f"layer '{self.name}': tensor '{tensor.name}' has density {tensor.density}, not 0..1")
 
     @property
     def points(self) -> int:
@@ -156,8 +164,21 @@ class Layer:
         return hash((self.name, self.op, tuple(self.dims.items()), self.tensors))
 
 
-def _convolution_ranks(stride: int, dilation: int, position: str, kernel: str, name: str) -> Rank:
-    return Rank(name, ((position, stride), (kernel, dilation)))
+WINDOWS = (("D", "T", "depth"), ("P", "R", "H"), ("Q", "S", "W"))
+"""Position and kernel dims of each axis that a window slides along, and the name of the index they make together."""
+
+Window = tuple[int, ...]
+"""Steps of a window, or spacings inside it, along the last axes: height and width, or depth, height and width."""
+
+
+def window_ranks(stride: Window, dilation: Window, dims: Mapping[str, int]) -> tuple[Rank, ...]:
+    """Indices `stride*position + dilation*kernel` of height and width, before them depth where there is any."""
+    axes = WINDOWS if dims.get("D", 1) > 1 or dims.get("T", 1) > 1 else WINDOWS[1:]
+    steps, spaces = ((1,) * (len(axes) - len(window)) + tuple(window)[-len(axes) :] for window in (stride, dilation))
+    return tuple(
+        Rank(name, ((position, step), (kernel, space)))
+        for (position, kernel, name), step, space in zip(axes, steps, spaces, strict=True)
+    )
 
 
 def convolution(
@@ -171,8 +192,10 @@ def convolution(
     q: int,
     r: int = 1,
     s: int = 1,
-    stride: tuple[int, int] = (1, 1),
-    dilation: tuple[int, int] = (1, 1),
+    d: int = 1,
+    t: int = 1,
+    stride: Window = (1, 1),
+    dilation: Window = (1, 1),
     transposed: bool = False,
     bias: bool = False,
     op: str = "convolution",
@@ -180,18 +203,16 @@ def convolution(
 ) -> Layer:
     """A convolution (grouped when g > 1; m and c are per group) as a layer; a linear layer has p=q=r=s=1.
 
-    Transposed: P and Q run over the *input*, and the output index is `stride*P + dilation*R`.
+    Over volumes, d is the output depth and t the kernel depth, and stride and dilation may have three numbers.
+    Transposed: P, Q and D run over the *input*, and the output index is `stride*P + dilation*R`.
     """
-    window = (
-        _convolution_ranks(stride[0], dilation[0], "P", "R", "H"),
-        _convolution_ranks(stride[1], dilation[1], "Q", "S", "W"),
-    )
-    plain = (Rank("P", (("P", 1),)), Rank("Q", (("Q", 1),)))
-    one = {d: Rank(d, ((d, 1),)) for d in DIMS}
+    dims = {"N": n, "G": g, "M": m, "C": c, "P": p, "Q": q, "R": r, "S": s, "D": d, "T": t}
+    window = window_ranks(stride, dilation, dims)
+    one = {dim: Rank(dim, ((dim, 1),)) for dim in DIMS}
+    plain = tuple(one[rank.terms[0][0]] for rank in window)
     inner, outer = (plain, window) if transposed else (window, plain)
-    weight = Tensor("weight", "weight", tuple(one[d] for d in "GMCRS"))
+    weight = Tensor("weight", "weight", (*(one[dim] for dim in "GMC"), *(one[rank.terms[1][0]] for rank in window)))
     activation = Tensor("input", "input", (one["N"], one["G"], one["C"], *inner))
     output = Tensor("output", "output", (one["N"], one["G"], one["M"], *outer))
-    dims = {"N": n, "G": g, "M": m, "C": c, "P": p, "Q": q, "R": r, "S": s}
-    parameters = g * m * c * r * s + (g * m if bias else 0)
+    parameters = g * m * c * t * r * s + (g * m if bias else 0)
     return Layer(name, op, dims, (weight, activation, output), parameters=parameters, fused=fused)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from math import gcd, prod
 from types import MappingProxyType
+from typing import Any
 
-from energysim.workload.layer import DIMS, Layer, Rank, Tensor, convolution
+from energysim.workload.layer import DIMS, Layer, Rank, Tensor, Window, convolution, window_ranks
 
 Shape = tuple[int, ...]
 
@@ -55,17 +56,12 @@ def linear(name: str, *, n: int, m: int, c: int) -> Layer:
     return convolution(name, n=n, m=m, c=c, p=1, q=1, op="linear")
 
 
-def pooling(
-    name: str, op: str, dims: Mapping[str, int], stride: tuple[int, int], dilation: tuple[int, int] = (1, 1)
-) -> Layer:
-    """A pooling over windows R x S: one operation per window element; input index `stride*P + dilation*R`."""
-    window = (
-        Rank("H", (("P", stride[0]), ("R", dilation[0]))),
-        Rank("W", (("Q", stride[1]), ("S", dilation[1]))),
-    )
+def pooling(name: str, op: str, dims: Mapping[str, int], stride: Window, dilation: Window = (1, 1)) -> Layer:
+    """A pooling over windows R x S (T x R x S): one operation per window element; index `stride*P + dilation*R`."""
+    window = window_ranks(stride, dilation, dims)
     tensors = (
         Tensor("input", "input", (*ranks("NM"), *window)),
-        Tensor("output", "output", ranks("NMPQ")),
+        Tensor("output", "output", ranks("NM" + "".join(rank.terms[0][0] for rank in window))),
     )
     return Layer(name, op, every_dim(dims), tensors, "op")
 
@@ -184,14 +180,13 @@ def _labelled(operands: Sequence[Operand]) -> list[tuple[str, Operand]]:
     return labelled
 
 
-Window = tuple[int, int]
 Template = Callable[[str, str, Mapping[str, int], Window, Window], Layer]
 
 
 def _convolution(name: str, op: str, dims: Mapping[str, int], stride: Window, dilation: Window) -> Layer:
     transposed = op == "transposed_convolution"
-    n, g, m, c, p, q, r, s = every_dim(dims).values()
-    make = partial(convolution, name, n=n, g=g, m=m, c=c, p=p, q=q, r=r, s=s)
+    sizes: dict[str, Any] = {dim.lower(): size for dim, size in every_dim(dims).items()}
+    make = partial(convolution, name, **sizes)
     return make(stride=stride, dilation=dilation, transposed=transposed, op=op)
 
 

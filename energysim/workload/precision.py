@@ -21,7 +21,10 @@ FORM = "bits as in 8, w4a8 (weights 4, activations 8) or w4a8p24 (partial sums 2
 _BITS = re.compile(r"w(\d{1,3})a(\d{1,3})(?:p(\d{1,3}))?|(\d{1,3})(?:p(\d{1,3}))?")
 
 _TEXT = Text(form=FORM)
-_ROLE_FORMAT = Record("format", {name: Field(field.kind, field.about, None) for name, field in FORMAT.fields.items()})
+_ROLE_FORMAT = Record(
+    "format",
+    {name: Field(field.kind, field.about, None) for name, field in FORMAT.fields.items() if name != "codebook"},
+)
 _ENTRY = Record(
     "layer override",
     {"bits": Field(Either((Integer(1, 64), _TEXT)), FORM, None)}

@@ -4,7 +4,7 @@ import importlib
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,9 +14,6 @@ from energysim.packaged import packaged
 from energysim.workload.graph import LayerGraph, clean_name
 from energysim.workload.precision import with_precision
 from energysim.workload.yaml_format import from_yaml
-
-READERS: Mapping[str, Callable[[Path], LayerGraph]] = MappingProxyType({".yaml": from_yaml, ".yml": from_yaml})
-"""File suffix to the reader of such files."""
 
 
 def read_model(
@@ -28,27 +25,42 @@ def read_model(
     name: str | None = None,
     fold_batchnorm: bool = True,
     fuse_activations: bool = True,
+    dims: Mapping[str, int] | None = None,
+    trips: int | None = None,
+    read_weights: bool = False,
+    compressed: Any = None,
 ) -> LayerGraph:
     """The layer graph of a model, `batch` times as large in N, at given bits (see `with_precision`).
 
-    BatchNorm is folded and activations are fused into the layer before them unless told otherwise (torch modules only).
+    `compressed`, a compressed file or model, says how its weights are shared (see `with_compressed`).
+    BatchNorm is folded and activations are fused into the layer before them unless told otherwise (torch and ONNX).
+    `dims` gives sizes to the symbolic dims of a model file, `trips` says how often loops run whose length it does not
+    say, `read_weights` reads the weights too, for the share of them that is zero (ONNX).
 
     `reference` is the name of a packaged network, a model file, "package.module:function" (which returns a LayerGraph,
     or a torch module and its example inputs), a torch module (with `example_inputs`), or a LayerGraph.
     Raises InputError (UnknownNameError, ModelReadError) when it cannot be read.
     """
-    graph = _read(reference, Options(example_inputs, name, fold_batchnorm, fuse_activations)).with_batch(batch)
+    options = Options(example_inputs, name, fold_batchnorm, fuse_activations, dims or {}, trips, read_weights)
+    graph = _read(reference, options).with_batch(batch)
+    if compressed is not None:
+        from energysim.workload.compressed_weights import with_compressed
+
+        graph = with_compressed(graph, compressed)
     return graph if bits is None else with_precision(graph, bits)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a torch module is to be read; a layer graph has been read already."""
+    """How a torch module or a model file is to be read; a layer graph has been read already."""
 
     example_inputs: Sequence[Any] | None = None
     name: str | None = None
     fold_batchnorm: bool = True
     fuse_activations: bool = True
+    dims: Mapping[str, int] = field(default_factory=dict)
+    trips: int | None = None
+    read_weights: bool = False
 
     def of_graph(self, graph: LayerGraph) -> LayerGraph:
         """The graph itself; raises InputError where it would have to be taken apart again."""
@@ -57,6 +69,9 @@ class Options:
                 f"model '{graph.name}': is a layer graph, in which BatchNorm is folded and activations are fused "
                 "already; give the torch module as package.module:function"
             )
+        if self.dims or self.trips is not None or self.read_weights:
+            asked = "dims" if self.dims else "trips" if self.trips is not None else "weights to be read"
+            raise InputError(f"model '{graph.name}': is a layer graph, which has no {asked}; an ONNX file may")
         return graph
 
 
@@ -64,7 +79,7 @@ def _read(reference: Any, options: Options) -> LayerGraph:
     if isinstance(reference, LayerGraph):
         return options.of_graph(reference)
     if isinstance(reference, Path):
-        return options.of_graph(_from_file(reference))
+        return _from_file(reference, options)
     if isinstance(reference, str):
         networks = packaged("models")
         if reference in networks:
@@ -72,7 +87,7 @@ def _read(reference: Any, options: Options) -> LayerGraph:
         if is_function(reference):
             return _from_function(reference, options)
         if Path(reference).suffix in READERS or Path(reference).exists() or "/" in reference:
-            return options.of_graph(_from_file(Path(reference)))
+            return _from_file(Path(reference), options)
         raise unknown("model", clean_name(reference), networks)
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(reference, torch.nn.Module):
@@ -96,15 +111,55 @@ def _from_module(module: Any, example_inputs: Sequence[Any], options: Options) -
     )
 
 
-def _from_file(path: Path) -> LayerGraph:
+def _yaml(path: Path, options: Options) -> LayerGraph:
+    return options.of_graph(from_yaml(path))
+
+
+def _onnx(path: Path, options: Options) -> LayerGraph:
+    from energysim.workload.from_onnx import from_onnx
+
+    return from_onnx(
+        path,
+        name=options.name,
+        dims=options.dims,
+        trips=options.trips,
+        read_weights=options.read_weights,
+        fold_batchnorm=options.fold_batchnorm,
+        fuse_activations=options.fuse_activations,
+    )
+
+
+PICKLES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".joblib")
+"""Suffixes of files that run code when they are loaded, or that hold weights without the operations."""
+
+
+def _pickle(path: Path, options: Options) -> LayerGraph:
+    from energysim.workload.archive import refusal_of_pickle
+
+    raise refusal_of_pickle(path)
+
+
+READERS: Mapping[str, Callable[[Path, Options], LayerGraph]] = MappingProxyType(
+    {
+        ".yaml": _yaml,
+        ".yml": _yaml,
+        ".onnx": _onnx,
+        **dict.fromkeys(PICKLES, _pickle),
+    }
+)
+"""File suffix to the reader of such files."""
+
+
+def _from_file(path: Path, options: Options) -> LayerGraph:
     reader = READERS.get(path.suffix.lower())
     if reader is not None:
         if not path.exists():
             near = sorted(each.name for each in path.parent.glob(f"*{path.suffix}")) if path.parent.is_dir() else []
             raise InputError(f"{clean_name(str(path))}: no such file{nearest(path.name, near)}")
-        return reader(path)
+        return reader(path, options)
     what = f"'{path.suffix}' files" if path.suffix else "files without suffix"
-    raise ModelReadError(f"{clean_name(str(path))}: no reader for {what}; known: {', '.join(sorted(READERS))}")
+    known = ", ".join(sorted(set(READERS) - set(PICKLES)))
+    raise ModelReadError(f"{clean_name(str(path))}: no reader for {what}; known: {known}")
 
 
 def is_function(reference: str) -> bool:

@@ -1,14 +1,27 @@
 """A walk over an exported PyTorch graph that collects layers, the edges between them, and warnings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from energysim.errors import ModelReadError
 from energysim.workload.graph import clean_name
 from energysim.workload.layer import Layer
-from energysim.workload.operations import Operand, Shape, traffic
+from energysim.workload.operations import Operand, traffic
+from energysim.workload.torch_nodes import (
+    arguments_of,
+    carried_out,
+    channel_norm_of,
+    filled,
+    flow,
+    module_of,
+    shapes_of,
+    uniform,
+    used_shapes,
+)
 from energysim.workload.torch_operations import FUSABLE, LAYERS, VIEWS, Call, channel_norm, words
+from energysim.workload.torch_patterns import ASSERTIONS, SAME, Pattern, op_name, patterns, region, repeats
+from energysim.workload.torch_several import SEVERAL, Step
 
 if TYPE_CHECKING:
     import torch
@@ -17,8 +30,10 @@ if TYPE_CHECKING:
 
 FOLDS_BATCH_NORM = ("convolution", "transposed_convolution", "linear")
 BATCH_NORMS = ("batch_norm", "_native_batch_norm_legit_no_training")
-SAME = words("to _to_copy clone contiguous dropout native_dropout alias detach identity lift_fresh")
-"""Views that leave the shape alone."""
+ATTENTION = "scaled_dot_product_attention"
+FEW = 3
+PLACES = 5
+"""Operands of a step that its parts may read; stored ones after them count as parameters of its first part."""
 FILLED = words("zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty")
 """Operations that take from a computed tensor only its shape."""
 
@@ -29,7 +44,10 @@ class GraphReader:
 
     `owners[node]` has the shape of the node's value and holds, for each element, the number (from 1) of the layer that
     computed it, 0 for inputs of the network. Views are carried out on it, so the edges are exact behind any of them.
-    `constants[node]` names the stored tensors that a value is computed from, `passes[node]` the node it renames.
+    `constants[node]` names the stored tensors that a value is computed from, `passes[node]` the node it renames,
+    `carried[node]` the stored tensors that views have put beside computed numbers, `inside[node]` a node that it is
+    computed together with, and the layer's number; nodes in `whole` are all that is used of such. `patterns` has what
+    several operations are together, by the last of them; the others are `hidden`.
     """
 
     module: "torch.nn.Module"
@@ -46,58 +64,103 @@ class GraphReader:
     uncounted: dict[str, int] = field(default_factory=dict)
     every: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
+    carried: "dict[Node, frozenset[str]]" = field(default_factory=dict)
+    inside: "dict[Node, tuple[Node, int]]" = field(default_factory=dict)
+    patterns: "dict[Node, Pattern]" = field(default_factory=dict)
+    hidden: "set[Node]" = field(default_factory=set)
+    whole: "set[Node]" = field(default_factory=set)
+    unknown: list[str] = field(default_factory=list)
+    assumed: dict[str, list[str]] = field(default_factory=dict)
     channel_norm: "tuple[str, Node] | None" = None
 
     def read(self) -> None:
         """Walk all nodes in order."""
         signature = self.program.graph_signature
         stored = signature.inputs_to_parameters | signature.inputs_to_buffers
+        names: dict[int, str] = {}
+        tied = {n: names.setdefault(id(p), n) for n, p in self.module.named_parameters(remove_duplicate=False)}
+        for pattern in patterns(self.program.graph):
+            self.patterns[pattern.result] = pattern
+            self.hidden |= pattern.nodes - {pattern.result}
         for node in self.program.graph.nodes:
             if node.op == "placeholder" and node.name in signature.user_inputs:
-                if _shapes(node):
-                    self.owners[node] = _filled(_shapes(node)[0], 0)
+                if shapes_of(node):
+                    self.owners[node] = filled(shapes_of(node)[0], 0)
             elif node.op in ("placeholder", "get_attr"):
                 name = stored.get(node.name, str(node.target))
+                name = tied.get(name, name)
                 self.constants[node] = frozenset({name})
                 if node.name in signature.inputs_to_parameters:
-                    self.uncounted[name] = prod(_shapes(node)[0])
+                    self.uncounted[name] = prod(shapes_of(node)[0])
                     self.every.add(name)
             elif node.op == "call_function":
                 self._call(node)
 
+    def assumptions(self) -> tuple[str, ...]:
+        """What was assumed, with the layers it was assumed of."""
+        return tuple(f"{what} ({_some(names)})" for what, names in self.assumed.items())
+
+    def unreached(self) -> tuple[str, ...]:
+        """Modules of which some trained numbers were never used."""
+        return tuple(dict.fromkeys(clean_name(name.rpartition(".")[0] or name) for name in self.uncounted))
+
     def _call(self, node: "Node") -> None:
+        if node in self.hidden or op_name(node) in ASSERTIONS:
+            return
+        if node in self.patterns:
+            self._together_with(self.patterns[node])
+            return
         sources = [source for source in node.all_input_nodes if source in self.owners]
-        if not sources or _op_name(node) in FILLED:
+        if not sources or op_name(node) in FILLED:
             # computed from stored numbers alone: done once, when the model is loaded
             known = (self.constants.get(source, frozenset()) for source in node.all_input_nodes)
             self.constants[node] = frozenset[str]().union(*known)
             return
+        if node in self.inside:
+            first, number = self.inside[node]
+            if shapes_of(node):
+                self._pass(node, first, filled(shapes_of(node)[0], number))
+            return
         if self._normalises_channels(node, sources):
             return
-        op = _op_name(node)
+        op = op_name(node)
         if op == "getitem":
             self._pass(node, sources[0], self.owners[sources[0]][node.args[1]])
         elif not (self._view(node, op, sources) or self._fuse(node, op, sources)):
             self._layer(node, op)
 
+    def _together_with(self, pattern: Pattern) -> None:
+        """Operations that are one layer together: the last one becomes the layer, the others it."""
+        node, used = pattern.result, frozenset[str]().union(*map(self._stored, pattern.reads))
+        computed = [each for each in pattern.reads if each in self.owners]
+        if not computed:
+            self.constants[node] = used
+            return
+        operands = {each.name: Operand(shapes_of(each)[0], each in self.constants, each.name) for each in pattern.reads}
+        call = Call(self._name(node, pattern.op, used), pattern.op, operands, shapes_of(node))
+        layer = LAYERS[pattern.op](call) or traffic(call.name, pattern.op, call.results, call.operands)
+        self._append(replace(layer, parameters=self._count(used)), computed, prod(call.results[0]))
+        self.owners[node] = filled(call.results[0], len(self.layers))
+
     def _normalises_channels(self, node: "Node", sources: "list[Node]") -> bool:
         """A local response normalisation is exported as ten operations: the first becomes the layer, the others it."""
-        call = _channel_norm(node)
+        call = channel_norm_of(node)
         if not call:
             return False
         if self.channel_norm is not None and self.channel_norm[0] == call:
             self._pass(node, self.channel_norm[1], self.owners[self.channel_norm[1]])
             return True
         pool = node
-        while not _op_name(pool).startswith("avg_pool"):
+        while not op_name(pool).startswith("avg_pool"):
             pool = pool.next
         label, op = self._name(node, "local_response_norm"), "local_response_norm"
-        self._emit(node, channel_norm(Call(label, op, {}, _shapes(node)), pool.args[1][0]), sources)  # type: ignore[index, arg-type]
+        self._emit(node, channel_norm(Call(label, op, {}, shapes_of(node)), pool.args[1][0]), sources)  # type: ignore[index, arg-type]
         self.channel_norm = (call, node)
         return True
 
     def _pass(self, node: "Node", source: "Node", value: Any) -> None:
         self.owners[node], self.passes[node] = value, source
+        self._carry(node, source)
 
     def _view(self, node: "Node", op: str, sources: "list[Node]") -> bool:
         if op not in VIEWS:
@@ -107,14 +170,24 @@ class GraphReader:
             self._pass(node, sources[0], (value, None) if op == "native_dropout" else value)
             return True
         try:
-            value = _carried_out(node, self.owners)
+            value = carried_out(node, self.owners)
         except (RuntimeError, NotImplementedError):  # not for whole numbers: costed as any other operation
             return False
         if len(sources) == 1:
             self._pass(node, sources[0], value)
         else:
             self.owners[node] = value
+        self._carry(node, *node.all_input_nodes)
         return True
+
+    def _carry(self, node: "Node", *sources: "Node") -> None:
+        """Stored numbers that a view puts beside computed ones are used where the result is."""
+        carried = frozenset[str]().union(*(self._stored(each) for each in sources))
+        if carried:
+            self.carried[node] = carried
+
+    def _stored(self, node: "Node") -> frozenset[str]:
+        return self.constants.get(node, frozenset()) | self.carried.get(node, frozenset())
 
     def _fuse(self, node: "Node", op: str, sources: "list[Node]") -> bool:
         """Let an activation or a BatchNorm run inside the layer that made its input, if nobody else needs that."""
@@ -122,8 +195,10 @@ class GraphReader:
         if len(sources) != 1 or not (folds or (op in FUSABLE and self.fuse_activations)):
             return False
         number = self._maker(sources[0])
-        shapes = _shapes(node)
-        if number is None or prod(shapes[0]) != prod(_shapes(sources[0])[0]):
+        shapes = shapes_of(node)
+        if number is None:
+            return not folds and self._fuse_region(node, sources[0])
+        if prod(shapes[0]) != prod(shapes_of(sources[0])[0]):
             return False
         layer = self.layers[number - 1]
         if folds and (layer.op not in FOLDS_BATCH_NORM or layer.fused):
@@ -137,173 +212,169 @@ class GraphReader:
         self._pass(node, sources[0], (value, None, None) if len(shapes) > 1 else value)
         return True
 
-    def _maker(self, node: "Node") -> int | None:
-        """Number of the layer whose whole result `node` is, if no other node uses that result."""
-        here: Node | None = node
-        while here is not None and here in self.passes and len(here.users) == 1:
+    def _fuse_region(self, node: "Node", source: "Node") -> bool:
+        """Let an activation that is written out run inside the layer that made its input, if nobody else needs that."""
+        number = self._maker(source, shared=True)
+        taken = () if number is None or len(source.users) < 2 else region(node, source, self.owners.keys())
+        if number is None or not taken:
+            return False
+        layer = self.layers[number - 1]
+        used = frozenset[str]().union(*map(self._parameters, taken))
+        whole_module = self._has_no_parts(module_of(taken[-1])[0])
+        fused = (*layer.fused, self._name(taken[-1], op_name(taken[-1]), alone=whole_module))
+        self.layers[number - 1] = replace(layer, parameters=layer.parameters + self._count(used), fused=fused)
+        self.inside |= dict.fromkeys(taken, (source, number))
+        self.whole.add(taken[-1])
+        self._call(node)
+        return True
+
+    def _maker(self, node: "Node", shared: bool = False) -> int | None:
+        """Number of the layer whose whole result `node` is, if no other node uses that result.
+
+        `shared`: the node itself may have many users.
+        """
+        here, free = node, shared
+        while here in self.passes:
+            if len(here.users) != 1 and not free:
+                return None
+            free = here in self.whole
             here = self.passes[here]
-        if here is None or here in self.passes or len(here.users) != 1 or here.op == "placeholder":
+        if (len(here.users) != 1 and not free) or here.op == "placeholder":
             return None
         owner = self.owners[node]
-        if isinstance(owner, tuple) or owner.numel() == 0 or not _uniform(owner):
+        if isinstance(owner, tuple) or owner.numel() == 0 or not uniform(owner):
             return None
         number = int(owner.flatten()[0])
         return number if number > 0 and owner.numel() == self.written[number - 1] else None
 
     def _layer(self, node: "Node", op: str) -> None:
         """Make the layer of a node, or count its traffic with a warning when the op or its shapes are unknown."""
-        shapes = _shapes(node)
+        shapes = shapes_of(node)
         computed = [each for each in node.all_input_nodes if each in self.owners]
-        if not any(map(prod, shapes)) or not any(prod(_shapes(each)[0]) for each in computed if _shapes(each)):
-            self.owners[node] = _filled(shapes[0], 0) if shapes else None
+        if not any(map(prod, shapes)) or not any(prod(shapes_of(each)[0]) for each in computed if shapes_of(each)):
+            self.owners[node] = filled(shapes[0], 0) if shapes else None
             return
-        call = Call(self._name(node, op), op, _arguments(node, self.constants), _used(node))
+        if op in SEVERAL and self._several(node, op):
+            return
+        call = Call(self._name(node, op), op, arguments_of(node, self.constants), used_shapes(node))
         maker = LAYERS.get(op)
         layer = maker(call) if maker is not None else None
         if layer is None:
             layer = traffic(call.name, op, call.results, call.operands)
             what = "unknown operation" if maker is None else "unusual shapes of operation"
             self.warnings.append(f"{call.name}: {what} '{op}' is costed as element-wise traffic")
+            self.unknown.append(call.name)
         self._emit(node, layer, computed)
 
+    def _several(self, node: "Node", op: str) -> bool:
+        """Make the layers of an operation that is several; false when its shapes are beyond our makers."""
+        arguments = arguments_of(node, self.constants)
+        for place, name in ((1, "key"), (2, "value")):
+            times = repeats(node.args[place]) if name in arguments else 1
+            if times > 1:
+                shape = arguments[name].shape
+                arguments[name] = replace(arguments[name], shape=(*shape[:-3], shape[-3] // times, *shape[-2:]))
+        label = self._name(node, op, alone=op == ATTENTION)
+        steps = SEVERAL[op](Call(label, op, arguments, used_shapes(node)))
+        if steps is None:
+            self.names.discard(label)
+            return False
+        by_name = {source.name: source for source in node.all_input_nodes}
+        last = 0
+        for step in steps:
+            last = self._step(step, by_name, last)
+            if step.assumed:
+                self.assumed.setdefault(step.assumed, []).append(step.parts[0].layer.name)
+        values = tuple(filled(shape, last) for shape in shapes_of(node))
+        self.owners[node] = values if isinstance(node.meta["val"], list | tuple) else values[0]
+        return True
+
+    def _step(self, step: Step, by_name: "dict[str, Node]", before: int) -> int:
+        """Append the layers of a step, which reads layer `before` where it has no operand 0; the last one's number."""
+        nodes = [by_name[each.key] if each is not None and each.key in by_name else None for each in step.operands]
+        numbers: list[int] = []
+        for i, part in enumerate(step.parts):
+            places = (*part.reads, *range(PLACES, len(nodes))) if i == 0 else part.reads
+            reads = [y for place in places if place < len(nodes) and (y := nodes[place]) is not None]
+            used = frozenset[str]().union(*(self._stored(each) for each in reads))
+            layer = replace(part.layer, parameters=self._count(used))
+            after = [numbers[place] for place in part.after] + ([before] if i == 0 and before else [])
+            computed = [each for each in reads if each in self.owners]
+            self._append(layer, computed, layer.output.elements(layer.dims), after)
+            numbers.append(len(self.layers))
+        return numbers[-1]
+
     def _emit(self, node: "Node", layer: Layer, computed: "list[Node]") -> None:
-        shapes = _shapes(node)
-        self.layers.append(replace(layer, parameters=self._count(self._parameters(node))))
-        self.written.append(sum(map(prod, _used(node))))
-        for source in computed:
-            for number, elements in _flow(self.owners[source]).items():
-                if number:
-                    key = (self.layers[number - 1].name, layer.name)
-                    self.edges[key] = self.edges.get(key, 0) + min(elements, self.written[number - 1])
-        values = tuple(_filled(shape, len(self.layers)) for shape in shapes)
+        layer = replace(layer, parameters=self._count(self._parameters(node)))
+        self._append(layer, computed, sum(map(prod, used_shapes(node))))
+        values = tuple(filled(shape, len(self.layers)) for shape in shapes_of(node))
         self.owners[node] = values if isinstance(node.meta["val"], list | tuple) else values[0]
 
+    def _append(self, layer: Layer, computed: "list[Node]", written: int, after: Sequence[int] = ()) -> None:
+        """A layer that writes so many elements, with its edges from the nodes and the layers it reads."""
+        self.layers.append(layer)
+        self.written.append(written)
+        flows = [each for source in computed for each in flow(self.owners[source]).items()]
+        for number, elements in (*flows, *((number, self.written[number - 1]) for number in after)):
+            if number:
+                key = (self.layers[number - 1].name, layer.name)
+                self.edges[key] = self.edges.get(key, 0) + min(elements, self.written[number - 1])
+
     def _parameters(self, node: "Node") -> frozenset[str]:
-        known = (self.constants.get(source, frozenset()) for source in node.all_input_nodes)
-        return frozenset[str]().union(*known)
+        return frozenset[str]().union(*(self._stored(source) for source in node.all_input_nodes))
 
     def _count(self, used: frozenset[str]) -> int:
         """How many trained numbers are in use here for the first time."""
         return sum(self.uncounted.pop(name, 0) for name in used)
 
-    def _name(self, node: "Node", op: str) -> str:
-        """The path of the module that owns the weight, or of the one called; unique and without unseen characters."""
-        path, kind = _module(node)
-        trained = sorted(used for used in self._parameters(node) if used in self.every)
-        owners = {used.rpartition(".")[0] for used in trained}
-        if len(owners) == 1:
-            label = owners.pop()
-        elif kind.startswith("torch.nn.") and not any(self.module.get_submodule(path).children()):
+    def _name(self, node: "Node", op: str, used: frozenset[str] | None = None, alone: bool = False) -> str:
+        """The path of the module called, if it is one of torch's without parts, or of the one that owns the weight.
+
+        Else the path and the op, or only the path (`alone`); unique and without unseen characters.
+        """
+        path, kind = module_of(node)
+        constants = (self.constants.get(source, frozenset()) for source in node.all_input_nodes)
+        used = frozenset[str]().union(*constants) if used is None else used
+        owners = {each.rpartition(".")[0] for each in used if each in self.every}
+        if kind.startswith("torch.nn.") and self._has_no_parts(path):
             label = path
+        elif len(owners) == 1:
+            label = owners.pop()
         else:
-            label = f"{path}.{op}" if path else op
-        label = label or op
+            label = path if alone else f"{path}.{op}" if path else op
+        label = label or ("attention" if alone else op)
         unique, count = clean_name(label), 2
         while unique in self.names:
             unique, count = f"{clean_name(label)}_{count}", count + 1
         self.names.add(unique)
         return unique
 
+    def _has_no_parts(self, path: str) -> bool:
+        try:
+            return not any(self.module.get_submodule(path).children())
+        except AttributeError:
+            return False
+
 
 def all_known(program: "ExportedProgram") -> bool:
-    """Whether a graph can be read as it is; otherwise, in-place and composite operations must be written out first."""
-    called = (node for node in program.graph.nodes if node.op == "call_function")
-    return all(
-        _op_name(node) in LAYERS or _op_name(node) in VIEWS or _op_name(node) == "getitem" or _channel_norm(node)
-        for node in called
-    )
+    """Whether a graph can be read as it is; otherwise, in-place and composite operations must be written out first.
+
+    What is computed from stored numbers alone is not looked at.
+    """
+    inputs = set(program.graph_signature.user_inputs)
+    computed: set[Node] = set()
+    for node in program.graph.nodes:
+        if node.op == "placeholder" and node.name in inputs:
+            computed.add(node)
+        elif node.op == "call_function" and op_name(node) not in FILLED and computed & set(node.all_input_nodes):
+            computed.add(node)
+            op = op_name(node)
+            known = op in LAYERS or op in VIEWS or op in SEVERAL or op in ("getitem", *ASSERTIONS)
+            if not (known or channel_norm_of(node)):
+                return False
+    return True
 
 
-def _channel_norm(node: "Node") -> str:
-    """Which call of a local response normalisation an operation belongs to; empty when to none."""
-    call, function = node.meta.get("torch_fn") or ("", "")
-    return str(call) if function.endswith(".local_response_norm") else ""
-
-
-def _filled(shape: Shape, number: int) -> Any:
-    """A tensor of one number that takes no memory for its elements."""
-    import torch
-
-    return torch.tensor(number, dtype=torch.int32, device="cpu").expand(shape)
-
-
-def _uniform(owner: Any) -> bool:
-    return all(stride == 0 or size == 1 for stride, size in zip(owner.stride(), owner.shape, strict=True))
-
-
-def _flow(owner: Any) -> dict[int, int]:
-    """Elements by number of the layer that computed them."""
-    if not hasattr(owner, "stride") or owner.numel() == 0:
-        return {}
-    if _uniform(owner):
-        return {int(owner.flatten()[0]): owner.numel()}
-    counts = owner.flatten().bincount().tolist()
-    return {number: elements for number, elements in enumerate(counts) if elements}
-
-
-def _shapes(node: "Node") -> tuple[Shape, ...]:
-    """Shapes of all tensors a node gives."""
-    value = node.meta.get("val")
-    values = value if isinstance(value, list | tuple) else (value,)
-    shapes = tuple(tuple(each.shape) for each in values if hasattr(each, "shape"))
-    if not all(isinstance(size, int) for shape in shapes for size in shape):
-        raise ModelReadError(
-            f"the size of '{clean_name(node.name)}' ({_op_name(node)}) depends on the values of a tensor; "
-            "give a fixed size, or move that operation out of forward()"
-        )
-    return shapes
-
-
-def _used(node: "Node") -> tuple[Shape, ...]:
-    """Shapes of the tensors a node gives that are read by others; all when nobody says which."""
-    shapes = _shapes(node)
-    taken = {user.args[1] for user in node.users if _op_name(user) == "getitem"}
-    return tuple(shape for i, shape in enumerate(shapes) if i in taken) or shapes
-
-
-def _op_name(node: "Node") -> str:
-    """The name of an ATen operation without overload; others keep their namespace."""
-    schema = getattr(node.target, "_schema", None)
-    if schema is None:
-        return str(getattr(node.target, "__name__", node.target))
-    namespace, _, name = schema.name.partition("::")
-    return name if namespace == "aten" else f"{namespace}.{name}"
-
-
-def _module(node: "Node") -> tuple[str, str]:
-    """Path and class of the module whose forward() called the operation."""
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    if not stack:
-        return ("", "")
-    path, kind = stack[-1]
-    return (str(path).partition("@")[0], kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}")
-
-
-def _arguments(node: "Node", constants: "dict[Node, frozenset[str]]") -> dict[str, Any]:
-    """Arguments by their schema names, tensors as operands, defaults filled in."""
-    import torch
-
-    def operand(source: "Node") -> Any:
-        shapes = _shapes(source)
-        return Operand(shapes[0], source in constants, source.name) if shapes else None
-
-    args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), operand)
-    schema = getattr(node.target, "_schema", None)
-    if schema is None:
-        return {str(i): value for i, value in enumerate(args)} | kwargs
-    names = {}
-    for i, each in enumerate(schema.arguments):
-        names[each.name] = args[i] if i < len(args) else kwargs.get(each.name, each.default_value)
-    return names
-
-
-def _carried_out(node: "Node", owners: "dict[Node, Any]") -> Any:
-    """The result of a view on owner numbers; stored tensors count as nobody's."""
-    import torch
-
-    def owner(source: "Node") -> Any:
-        known = owners[source] if source in owners else _filled(_shapes(source)[0], 0)
-        return known if isinstance(known, tuple) or _uniform(known) else known.contiguous()
-
-    args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), owner)
-    return node.target(*args, **kwargs)  # type: ignore[operator]
+def _some(names: Sequence[str]) -> str:
+    """The names, or how many and the first."""
+    return ", ".join(names) if len(names) <= FEW else f"{len(names)} layers, the first {names[0]}"

@@ -6,7 +6,7 @@ from math import prod
 from types import MappingProxyType
 from typing import Any
 
-from energysim.workload.layer import Layer, convolution
+from energysim.workload.layer import WINDOWS, Layer, convolution
 from energysim.workload.operations import (
     SOFTMAX_OPS,
     Operand,
@@ -20,6 +20,7 @@ from energysim.workload.operations import (
     pooling,
     reduction,
 )
+from energysim.workload.several import interpolation, movement
 
 
 def words(text: str) -> frozenset[str]:
@@ -32,27 +33,39 @@ VIEWS = words(
     "select narrow chunk split split_with_sizes unsafe_chunk unsafe_split tensor_split unbind cat concat stack "
     "contiguous clone alias detach dropout feature_dropout alpha_dropout identity to _to_copy lift_fresh "
     "lift_fresh_copy pad constant_pad_nd pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle movedim "
-    "swapaxes flip roll native_dropout _reshape_alias view_as ravel"
+    "swapaxes flip roll native_dropout _reshape_alias view_as ravel repeat tile repeat_interleave unfold broadcast_to "
+    "reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d "
+    "_pad_circular tril triu diagonal view_as_real view_as_complex real imag numpy_T mT hsplit vsplit atleast_2d"
 )
 """Operations that only move or rename elements: free, since no new number is computed."""
 
 UNARY = words(
     "relu relu6 hardtanh clamp clamp_min clamp_max leaky_relu prelu elu selu celu gelu silu mish sigmoid tanh softplus "
     "softsign hardswish hardsigmoid hardshrink softshrink threshold log_sigmoid abs neg exp log sqrt rsqrt square pow "
-    "reciprocal sign floor ceil round erf sin cos logical_not bitwise_not"
+    "reciprocal sign floor ceil round trunc erf erfc sin cos tan asin acos atan sinh cosh asinh acosh atanh log2 log10 "
+    "log1p exp2 expm1 logit isnan isinf isfinite nan_to_num logical_not bitwise_not"
 )
 BINARY = words(
     "add sub rsub mul div maximum minimum floor_divide remainder fmod atan2 where eq ne lt le gt ge logical_and "
-    "logical_or logical_xor bitwise_and bitwise_or masked_fill addcmul addcdiv lerp"
+    "logical_or logical_xor bitwise_and bitwise_or bitwise_xor masked_fill addcmul addcdiv lerp __and__ __or__ __xor__"
 )
 FUSABLE = UNARY | BINARY
 """One operation per element; with one computed operand they run inside the layer that computes it."""
 
-NAMES = MappingProxyType({"hardtanh": "relu6", "silu": "swish", "rsub": "sub"})
+NAMES = MappingProxyType(
+    {"hardtanh": "relu6", "silu": "swish", "rsub": "sub"}
+    | {f"__{op}__": f"logical_{op}" for op in ("and", "or", "xor")}
+)
 """Plainer op names for what ATen calls otherwise (hardtanh is what nn.ReLU6 becomes)."""
+
+ROTARY_OPS = 3
+"""Operations per element of a rotary embedding: two products, an addition."""
 
 NORMALISATIONS = MappingProxyType(dict.fromkeys(("layer_norm", "group_norm", "instance_norm"), 5) | {"rms_norm": 4})
 """Operations per element: mean, variance (2), scale, shift; a root mean square has no mean."""
+
+POSITIONS, KERNELS = ("".join(axis[place] for axis in WINDOWS) for place in (0, 1))
+"""Dims of the axes that windows slide along, depth first: D, P, Q with kernels T, R, S."""
 
 PER_CHANNEL = words("prelu group_norm instance_norm")
 """Operations whose vectors belong to the channels, the second axis, where others broadcast along the last."""
@@ -77,15 +90,13 @@ class Call:
                     found.setdefault(item.key, item)
         return tuple(found.values())
 
-    def pair(self, argument: str, default: Any = None) -> tuple[int, int]:
-        """A (height, width) argument; one number stands for both, one axis is the width."""
+    def window(self, argument: str, default: Any = None) -> Shape:
+        """A (height, width) or (depth, height, width) argument; one number stands for all, one axis is the width."""
         value = self.arguments.get(argument)
         value = default if value in (None, [], ()) else value
-        if isinstance(value, int):
-            value = (value, value) if "1d" not in self.op else (1, value)
-        elif len(value) == 1:
-            value = (value[0],) * 2 if self.window_axes == 2 else (1, value[0])
-        return (int(value[0]), int(value[1]))
+        axes = self.window_axes
+        sizes = [value] * axes if isinstance(value, int) else list(value) * (axes if len(value) == 1 else 1)
+        return (1,) * (2 - axes) + tuple(int(size) for size in sizes)
 
     @property
     def window_axes(self) -> int:
@@ -95,32 +106,27 @@ class Call:
             return len(weight.shape) - 2
         return next((axes for axes in (1, 2, 3) if f"{axes}d" in self.op), 2)
 
-    def image(self, shape: Shape) -> tuple[int, int, int, int]:
-        """A shape as (batch, channels, height, width); what is missing is 1."""
+    def image(self, shape: Shape) -> dict[str, int]:
+        """A shape as dims: batch N, channels M, height P, width Q and, of a volume, depth D; what is missing is 1."""
         axes = self.window_axes
-        positions = (1,) * (2 - axes) + shape[-axes:]
         lead = shape[:-axes]
-        return (prod(lead[:-1]), lead[-1] if lead else 1, positions[0], positions[1])
+        positions = dict(zip(POSITIONS[-axes:], shape[-axes:], strict=True))
+        return {"N": prod(lead[:-1]), "M": lead[-1] if lead else 1, "P": 1, "Q": 1} | positions
 
 
 def _convolution(call: Call) -> Layer | None:
-    if call.window_axes > 2:
+    axes = call.window_axes
+    if axes > len(WINDOWS):
         return None
     weight, groups = call.arguments["weight"].shape, call.arguments["groups"]
-    kernel = (1,) * (4 - len(weight)) + weight[2:]
     transposed = bool(call.arguments.get("transposed", "transpose" in call.op))
-    positions = call.arguments["input"].shape if transposed else call.results[0]
-    n, _, p, q = call.image(positions)
+    dims = call.image(call.arguments["input"].shape if transposed else call.results[0])
     m, c = (weight[1], weight[0] // groups) if transposed else (weight[0] // groups, weight[1])
-    sizes = {"n": n, "g": groups, "m": m, "c": c, "p": p, "q": q, "r": kernel[0], "s": kernel[1]}
-    stride, dilation = (_one_axis(call, name) for name in ("stride", "dilation"))
+    dims |= {"G": groups, "M": m, "C": c} | dict(zip(KERNELS[-axes:], weight[2:], strict=True))
+    sizes: dict[str, Any] = {dim.lower(): size for dim, size in dims.items()}
+    stride, dilation = (call.window(name, 1) for name in ("stride", "dilation"))
     op = "transposed_convolution" if transposed else "convolution"
     return convolution(call.name, **sizes, stride=stride, dilation=dilation, transposed=transposed, op=op)
-
-
-def _one_axis(call: Call, argument: str) -> tuple[int, int]:
-    pair = call.pair(argument, 1)
-    return (1, pair[1]) if call.window_axes == 1 else pair
 
 
 def _linear(call: Call) -> Layer:
@@ -167,28 +173,31 @@ def _einstein_sum(call: Call) -> Layer | None:
 
 
 def _pooling(call: Call) -> Layer | None:
-    if call.window_axes > 2:
-        return None
-    n, m, p, q = call.image(call.results[0])
-    kernel = call.pair("kernel_size")
-    dims = {"N": n, "M": m, "P": p, "Q": q, "R": kernel[0], "S": kernel[1]}
+    axes = call.window_axes
+    dims = call.image(call.results[0])
+    kernel = call.window("kernel_size")
+    stride = tuple(
+        step if dims[position] > 1 else 1
+        for position, step in zip(POSITIONS[-max(2, axes) :], call.window("stride", kernel), strict=True)
+    )
+    dims |= dict(zip(KERNELS[-max(2, axes) :], kernel, strict=True))
     op = "max_pool" if "max" in call.op else "average_pool"
-    stride = tuple(step if size > 1 else 1 for step, size in zip(call.pair("stride", kernel), (p, q), strict=True))
-    return pooling(call.name, op, dims, (stride[0], stride[1]), call.pair("dilation", 1))
+    return pooling(call.name, op, dims, stride, call.window("dilation", 1))
 
 
 def _adaptive_pooling(call: Call) -> Layer | None:
     """Windows as even as the sizes allow: stride in // out, the rest goes to the kernel."""
-    if call.window_axes > 2:
-        return None
-    _, _, height, width = call.image(call.operands[0].shape)
-    n, m, p, q = call.image(call.results[0])
-    if p > height or q > width:
-        return None
-    stride = (height // p if p > 1 else 1, width // q if q > 1 else 1)
-    kernel = (height - (p - 1) * stride[0], width - (q - 1) * stride[1])
+    axes = max(2, call.window_axes)
+    before, dims = call.image(call.operands[0].shape), call.image(call.results[0])
+    stride, kernel = [], {}
+    for position, window in zip(POSITIONS[-axes:], KERNELS[-axes:], strict=True):
+        size, left = before[position], dims[position]
+        if left > size:
+            return None
+        stride.append(size // left if left > 1 else 1)
+        kernel[window] = size - (left - 1) * stride[-1]
     op = "max_pool" if "max" in call.op else "average_pool"
-    return pooling(call.name, op, {"N": n, "M": m, "P": p, "Q": q, "R": kernel[0], "S": kernel[1]}, stride)
+    return pooling(call.name, op, dims | kernel, tuple(stride))
 
 
 def _reduction(call: Call) -> Layer | None:
@@ -208,9 +217,37 @@ def _batch_norm(call: Call) -> Layer:
     return batch_norm(call.name, {"N": shape[0], "M": shape[1], "P": positions[0], "Q": positions[1]})
 
 
+UPSAMPLING = words(
+    "nearest1d nearest2d nearest3d nearest_exact1d nearest_exact2d linear1d bilinear2d bicubic2d trilinear3d"
+)
+
+
 def _embedding(call: Call) -> Layer:
     rows, width = prod(call.arguments["indices"].shape), call.arguments["weight"].shape[1]
     return embedding(call.name, n=rows, m=width)
+
+
+def _taken(call: Call) -> Layer:
+    """Elements taken by computed indices: as many are read as are written, and the indices."""
+    first, *indices = call.operands
+    taken = replace(first, shape=(min(first.elements, prod(call.results[0])),))
+    return movement(call.name, call.op, call.results, (taken, *indices))
+
+
+def _put(call: Call) -> Layer:
+    """Elements put in their places: what is put is read and written, the rest stays where it is."""
+    operands = call.operands[1:] or call.operands
+    return movement(call.name, call.op, [max((y.shape for y in operands), key=prod)], operands)
+
+
+def _interpolation(call: Call) -> Layer | None:
+    source = call.operands[0].shape
+    taps = next((taps for word, taps in TAPS.items() if word in call.op), None)
+    return None if taps is None else interpolation(call.name, "interpolate", source, call.results[0], taps)
+
+
+TAPS = MappingProxyType({"nearest": 1, "cubic": 4, "linear": 2})
+"""Elements of each axis that a result of an interpolation is computed from."""
 
 
 def _elementwise(call: Call) -> Layer | None:
@@ -235,19 +272,25 @@ def _normalisation(call: Call) -> Layer | None:
 
 LAYERS: Mapping[str, Callable[[Call], Layer | None]] = MappingProxyType(
     {
-        **dict.fromkeys(("conv1d", "conv2d", "convolution", "conv_transpose1d", "conv_transpose2d"), _convolution),
+        **dict.fromkeys(words("conv1d conv2d conv3d convolution"), _convolution),
+        **dict.fromkeys(words("conv_transpose1d conv_transpose2d conv_transpose3d"), _convolution),
         "linear": _linear,
         "embedding": _embedding,
         **dict.fromkeys(("matmul", "mm", "bmm", "addmm", "baddbmm"), _product),
         "einsum": _einstein_sum,
-        **dict.fromkeys(("max_pool1d", "max_pool2d", "max_pool2d_with_indices"), _pooling),
-        **dict.fromkeys(("avg_pool1d", "avg_pool2d"), _pooling),
-        **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_avg_pool2d", "_adaptive_avg_pool2d"), _adaptive_pooling),
-        **dict.fromkeys(("adaptive_max_pool1d", "adaptive_max_pool2d"), _adaptive_pooling),
-        **dict.fromkeys(("mean", "sum", "amax", "amin"), _reduction),
+        **dict.fromkeys(words("max_pool1d max_pool2d max_pool3d max_pool2d_with_indices"), _pooling),
+        **dict.fromkeys(words("max_pool3d_with_indices avg_pool1d avg_pool2d avg_pool3d"), _pooling),
+        **dict.fromkeys(words("adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d"), _adaptive_pooling),
+        **dict.fromkeys(words("_adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool1d"), _adaptive_pooling),
+        **dict.fromkeys(words("adaptive_max_pool2d adaptive_max_pool3d"), _adaptive_pooling),
+        **dict.fromkeys(words("mean sum amax amin prod argmax argmin any all"), _reduction),
+        **dict.fromkeys(words("gather index index_select take take_along_dim _unsafe_index"), _taken),
+        **dict.fromkeys(words("index_put index_copy scatter slice_scatter select_scatter masked_scatter"), _put),
+        **dict.fromkeys((f"upsample_{kind}" for kind in UPSAMPLING), _interpolation),
         **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training"), _batch_norm),
         **dict.fromkeys(("softmax", "_softmax", "log_softmax", "_log_softmax"), _softmax),
         **dict.fromkeys(NORMALISATIONS, _normalisation),
+        "rotary": lambda call: elementwise(call.name, "rotary", call.results[0], call.operands, ROTARY_OPS),
         **dict.fromkeys(FUSABLE, _elementwise),
     }
 )

@@ -13,13 +13,30 @@ from types import MappingProxyType
 from typing import Any
 
 from energysim.errors import InputError, unknown
-from energysim.workload.encoding import ENCODINGS
+from energysim.workload.encoding import ENCODINGS, Codebook
 from energysim.workload.graph import Edge, LayerGraph, clean_name
-from energysim.workload.layer import DIMS, ROLES, Layer, Rank, Tensor
+from energysim.workload.layer import DIMS, ROLES, WINDOWS, Layer, Rank, Tensor, Window
 from energysim.workload.operations import PLAIN, usual
 from energysim.yaml_fields import Either, Field, Fields, Integer, ListOf, MapOf, Number, Record, Text, read_fields
 from energysim.yaml_nodes import Problems, flow_style, load
 
+CODEBOOK = Record(
+    "codebook",
+    {
+        "granularity": Field(Text(), "what a sample is, as in row, scalar, vector:4"),
+        "clusters": Field(Integer(1), "centroids of one codebook"),
+        "length": Field(Integer(1), "elements of one sample"),
+        "samples": Field(Integer(1), "samples of the weight"),
+        "index_bits": Field(Integer(0, 32), "fixed width of an index"),
+        "coded_bits": Field(Number(0), "mean bits of an index as the file codes it, its tables included"),
+        "blocks": Field(Integer(1), "parts of the weight with a codebook of their own", 1),
+        "coding": Field(Text(), "how the file codes indices", "fixed"),
+        "zero_share": Field(Number(0, maximum=1), "share of samples that are zero throughout", 0.0),
+        "sample": Field(
+            MapOf(Integer(1), keys=Text(choices=DIMS)), "how much of each dim a sample spans; {} for one weight", None
+        ),
+    },
+)
 FORMAT = Record(
     "format",
     {
@@ -27,6 +44,7 @@ FORMAT = Record(
         "density": Field(Number(0, maximum=1), "share of elements that are not zero", 1.0),
         "encoding": Field(Text(choices=tuple(ENCODINGS)), "how the tensor is coded where it rests", "dense"),
         "partial_bits": Field(Integer(0, 128), "bits of a partial sum; 0 means as many as of an output", 0),
+        "codebook": Field(CODEBOOK, "how a weight is shared; which sample is which is in the compressed file", None),
     },
 )
 DIM = Text(choices=DIMS)
@@ -41,6 +59,7 @@ TENSOR = Record(
         ),
     },
 )
+MOST_AXES = len(WINDOWS)
 WINDOW = ListOf(Integer(1), minimum_items=2)
 LAYER = Record(
     "layer",
@@ -50,23 +69,27 @@ LAYER = Record(
         "dims": Field(
             Record("dim", {dim: Field(Integer(1), f"size of {dim}", 1) for dim in DIMS}), "sizes of the loop nest", {}
         ),
-        "stride": Field(WINDOW, "steps of a window: height, width", (1, 1)),
-        "dilation": Field(WINDOW, "spacing inside a window: height, width", (1, 1)),
+        "stride": Field(WINDOW, "steps of a window: height, width, or depth, height, width", (1, 1)),
+        "dilation": Field(WINDOW, "spacing inside a window: height, width, or depth, height, width", (1, 1)),
         "parameters": Field(Integer(0), "trained numbers", None),
         "fused": Field(ListOf(ANY_TEXT), "nodes that run inside the layer", ()),
         "from": Field(Either((ListOf(ANY_TEXT), MapOf(Integer(0), keys=ANY_TEXT))), "layers read from", None),
         "unit": Field(Text(choices=("mac", "op")), "what is done at each point", None),
-        "ops_per_point": Field(Integer(1), "plain operations at each point", None),
+        "ops_per_point": Field(Integer(0), "plain operations at each point", None),
         "tensors": Field(MapOf(TENSOR, keys=ANY_TEXT, minimum_items=1), "tensors, where they are unusual", None),
         "formats": Field(MapOf(FORMAT, keys=ANY_TEXT), "bits and density by tensor", MappingProxyType({})),
     },
 )
+NOTES = ("warnings", "assumptions", "unreached", "unknown")
 GRAPH = Record(
     "model",
     {
         "model": Field(ANY_TEXT, "name of the network"),
         "layers": Field(ListOf(LAYER, minimum_items=1), "layers in topological order"),
-        "warnings": Field(ListOf(ANY_TEXT), "what the reader had to assume", ()),
+        "warnings": Field(ListOf(ANY_TEXT), "what the reader warned of", ()),
+        "assumptions": Field(ListOf(ANY_TEXT), "what the reader decided by convention", ()),
+        "unreached": Field(ListOf(ANY_TEXT), "modules that no result needs", ()),
+        "unknown": Field(ListOf(ANY_TEXT), "layers of which only the traffic is known", ()),
     },
 )
 
@@ -89,13 +112,17 @@ def from_yaml(path: str | Path) -> LayerGraph:
         known[layer.name] = layer
     problems.check()
     try:
-        return LayerGraph(clean_name(fields["model"]), tuple(layers), tuple(edges), tuple(fields["warnings"]))
+        notes = {key: tuple(fields[key]) for key in NOTES}
+        return LayerGraph(clean_name(fields["model"]), tuple(layers), tuple(edges), **notes)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
 
 def _layer(given: Fields, problems: Problems) -> Layer:
-    stride, dilation = ((window[0], window[1]) for window in (given["stride"], given["dilation"]))
+    stride, dilation = (tuple(window) for window in (given["stride"], given["dilation"]))
+    for key, window in (("stride", stride), ("dilation", dilation)):
+        if len(window) > MOST_AXES:
+            problems.add(given.at(key), f"{key} has {len(window)} numbers; a window has two or three axes")
     name, op = clean_name(given["name"]), given["op"]
     layer = usual(name, op, {dim: size for dim, size in given["dims"].items() if size != 1}, stride, dilation)
     changed: dict[str, Any] = {
@@ -109,11 +136,18 @@ def _layer(given: Fields, problems: Problems) -> Layer:
         tensors = {tensor.name: tensor for tensor in changed.get("tensors", layer.tensors)}
         for label, fields in given["formats"].items():
             if label in tensors:
-                tensors[label] = replace(tensors[label], **fields)
+                tensors[label] = replace(tensors[label], **fields | {"codebook": _codebook(fields["codebook"])})
             else:
                 problems.add(given["formats"].at(label), str(unknown("tensor", label, tensors)))
         changed["tensors"] = tuple(tensors.values())
     return replace(layer, **changed) if changed else layer
+
+
+def _codebook(fields: Fields | None) -> Codebook | None:
+    if fields is None:
+        return None
+    sample = None if fields["sample"] is None else tuple(fields["sample"].items())
+    return Codebook(**fields | {"sample": sample})
 
 
 def _tensor(label: str, fields: Fields) -> Tensor:
@@ -153,9 +187,9 @@ def to_yaml(graph: LayerGraph, comment: str = "") -> str:
     """YAML text from which `from_yaml` reads an equal graph; the lines of `comment` go on top."""
     lines = [f"# {line}".rstrip() for line in comment.splitlines()]
     lines.append(f"model: {flow_style(graph.name)}")
-    if graph.warnings:
-        lines.append("warnings:")
-        lines += [f"- {flow_style(warning)}" for warning in graph.warnings]
+    for key in NOTES:
+        if notes := getattr(graph, key):
+            lines += [f"{key}:", *(f"- {flow_style(note)}" for note in notes)]
     lines.append("layers:")
     results = {layer.name: _result(layer) for layer in graph.layers}
     flows: dict[str, dict[str, int]] = {layer.name: {} for layer in graph.layers}
@@ -185,7 +219,7 @@ def _fields(layer: Layer) -> dict[str, Any]:
     except InputError:
         implied = usual(layer.name, "", dims)
     for name, window in (("stride", stride), ("dilation", dilation)):
-        if window != (1, 1):
+        if any(size > 1 for size in window):
             fields[name] = list(window)
     for name in ("unit", "ops_per_point", "parameters"):
         if getattr(layer, name) != getattr(implied, name):
@@ -204,14 +238,15 @@ def _shape(tensor: Tensor) -> tuple[str, str, tuple[Rank, ...]]:
     return (tensor.name, tensor.role, tensor.ranks)
 
 
-def _window(layer: Layer) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Stride and dilation of the ranks H = stride*P + dilation*R and W = stride*Q + dilation*S, where there are any."""
+def _window(layer: Layer) -> tuple[Window, Window]:
+    """Stride and dilation of the ranks `stride*P + dilation*R` and so on, where there are any; depth only if it has."""
     terms: dict[str, int] = {}
     for tensor in layer.tensors:
         for rank in tensor.ranks:
-            if rank.dims in (("P", "R"), ("Q", "S")):
+            if rank.dims in [tuple(axis[:2]) for axis in WINDOWS]:
                 terms |= dict(rank.terms)
-    return (terms.get("P", 1), terms.get("Q", 1)), (terms.get("R", 1), terms.get("S", 1))
+    axes = WINDOWS if "D" in terms else WINDOWS[1:]
+    return tuple(terms.get(axis[0], 1) for axis in axes), tuple(terms.get(axis[1], 1) for axis in axes)
 
 
 def _tensor_fields(tensor: Tensor) -> dict[str, Any]:
@@ -221,6 +256,11 @@ def _tensor_fields(tensor: Tensor) -> dict[str, Any]:
 
 
 def _format(tensor: Tensor) -> dict[str, Any]:
-    return {
-        name: getattr(tensor, name) for name, field in FORMAT.fields.items() if getattr(tensor, name) != field.default
-    }
+    plain = (name for name in FORMAT.fields if name != "codebook")
+    given = {name: getattr(tensor, name) for name in plain if getattr(tensor, name) != FORMAT.fields[name].default}
+    book = tensor.codebook
+    if book is None:
+        return given
+    values = {name: getattr(book, name) for name in CODEBOOK.fields if name != "sample"}
+    said = {name: value for name, value in values.items() if value != CODEBOOK.fields[name].default}
+    return given | {"codebook": said if book.sample is None else said | {"sample": dict(book.sample)}}

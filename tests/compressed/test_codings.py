@@ -156,3 +156,26 @@ def test_any_run_lengths_decode_or_are_refused(indices: bytes, gaps: bytes, bits
         return
     assert decoded.size == n
     assert not n or decoded.max() < 16
+
+
+def test_both_decoders_say_the_same_of_sound_and_damaged_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    from energysim.compressed import huffman, huffman_words
+
+    random = np.random.default_rng(5)
+    for case in range(60):
+        clusters = int(random.integers(2, 40))
+        symbols = random.geometric(0.3, int(random.integers(1, 3000))).clip(1, clusters).astype(np.uint32) - 1
+        lengths = huffman.code_lengths(np.bincount(symbols, minlength=clusters))
+        stream, blocks = huffman.encode(symbols, lengths)
+        if case % 2:
+            stream = stream.copy()
+            stream[int(random.integers(stream.size))] ^= 1 << int(random.integers(8))
+        said = []
+        for compiled in (True, False):
+            monkeypatch.setattr(huffman_words, "COMPILED", compiled)
+            try:
+                said.append(huffman.decode(stream, blocks, lengths, symbols.size).tolist())
+            except InputError:
+                said.append(["refused"])
+        assert said[0] == said[1]
+        assert case % 2 or said[0] == symbols.tolist()

@@ -1,20 +1,24 @@
 """The papers' metrics against their published numbers and against counting on paper."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from energysim.costs.full_adders import full_adders, full_adders_of_dot_product
-from energysim.costs.metrics import LayerMetrics, SharedWeight, metrics, planned_sharing
+from energysim.costs.metrics import LayerMetrics, exact_full_adders, metrics
 from energysim.costs.traffic import compulsory_bits
-from energysim.errors import InputError, UnknownNameError
+from energysim.errors import InputError
 from energysim.granularity import Granularity
 from energysim.hardware.read import read_accelerator
+from energysim.workload.encoding import Indices
 from energysim.workload.graph import LayerGraph
 from energysim.workload.layer import Layer, convolution
 from energysim.workload.operations import matmul, pooling
+from energysim.workload.planned import cluster_rate, planned_sharing, with_clusters
 from energysim.workload.precision import Bits, parse_bits, with_bits, with_density
 from energysim.workload.read import read_model
 
@@ -25,6 +29,12 @@ def small(bits: int | str = 16) -> LayerGraph:
     """One convolution: 2 outputs, 3 inputs, 3x3, 4x5 positions: 54 weights in 18 rows, 1,080 MACs."""
     layer = convolution("conv", m=2, c=3, p=4, q=5, r=3, s=3)
     return with_bits(LayerGraph("small", (layer,)), parse_bits(bits))
+
+
+def shared_small() -> LayerGraph:
+    """Its 18 rows of 3 are 4 centroids; weights 4 bits, activations 8."""
+    graph = small("w4a8")
+    return graph.with_layers({"conv": with_clusters(graph.layers[0], 4)})
 
 
 def alexnet(tmp_path: Path) -> LayerGraph:
@@ -51,7 +61,7 @@ def test_alexnet_dense_is_deepk_s_total(tmp_path: Path) -> None:
 def test_alexnet_at_its_eight_cluster_rates(tmp_path: Path) -> None:
     graph = alexnet(tmp_path)
     dense = metrics(graph).total.mac_units
-    shared = (metrics(graph, planned_sharing(graph, rate), count_indices=False).total for rate in RATES)
+    shared = (metrics(planned_sharing(graph, rate), count_indices=False).total for rate in RATES)
     ratios = [total.mac_units / dense for total in shared]
     # METHODS §5; at 0.15 we get 0.65746
     assert ratios == pytest.approx([0.799, 0.718, 0.698, 0.678, 0.658, 0.637, 0.617, 0.601], abs=6e-4)
@@ -62,13 +72,14 @@ def test_lenet_conv1_saves_one_minus_k_over_n() -> None:
     graph = read_model("lenet_caffe5")
     dense = {row.name: row.weight_cost_bits for row in metrics(graph).layers}
     for clusters in range(1, 11):
-        found = metrics(graph, {"conv1": SharedWeight(100, clusters, 5)}, count_indices=False).layers[0]
+        shared = graph.with_layers({"conv1": with_clusters(graph.layers[0], clusters)})
+        found = metrics(shared, count_indices=False).layers[0]
         assert 1 - found.weight_cost_bits / dense["conv1"] == pytest.approx(1 - clusters / 100, abs=1e-12)
 
 
 def test_every_number_on_paper() -> None:
     # K = 4 of 18 rows, 2-bit indices; weights 4 bits, activations 8
-    (row,) = metrics(small("w4a8"), {"conv": SharedWeight(18, 4, 3)}).layers
+    (row,) = metrics(shared_small()).layers
     outputs = 2 * 4 * 5
     # D = 27: 27*32 products, 26 adders of 8+4+5-1 bits
     assert row.full_adders == outputs * (27 * 32 + 26 * 16) == outputs * full_adders_of_dot_product(27, 4, 8)
@@ -87,7 +98,7 @@ def test_every_number_on_paper() -> None:
 
 
 def test_without_index_bits() -> None:
-    (row,) = metrics(small("w4a8"), {"conv": SharedWeight(18, 4, 3)}, count_indices=False).layers
+    (row,) = metrics(shared_small(), count_indices=False).layers
     assert (row.index_cost_bits, row.stored_weight_bits) == (0, 48)
 
 
@@ -133,10 +144,10 @@ def shared_layers(draw: st.DrawFn) -> tuple[Layer, int]:
 def test_more_never_costs_less(drawn: tuple[Layer, int], weight: int, activation: int, data: st.DataObject) -> None:
     layer, samples = drawn
     clusters = data.draw(st.integers(1, samples))
-    shared = {"conv": SharedWeight(samples, clusters, layer.dims["S"])}
+    graph = LayerGraph("a", (with_clusters(layer, clusters),))
 
     def total(bits: Bits, **options: bool) -> LayerMetrics:
-        return metrics(with_bits(LayerGraph("a", (layer,)), bits), shared, **options).total
+        return metrics(with_bits(graph, bits), **options).total
 
     one = total(Bits(weight, activation))
     for more in (total(Bits(weight + 1, activation)), total(Bits(weight, activation + 1))):
@@ -154,20 +165,64 @@ def test_more_never_costs_less(drawn: tuple[Layer, int], weight: int, activation
 def test_all_rows_distinct_without_indices_is_dense(drawn: tuple[Layer, int], data: st.DataObject) -> None:
     layer, samples = drawn
     graph = LayerGraph("a", (layer,))
-    every = {"conv": SharedWeight(samples, samples, layer.dims["S"])}
-    assert metrics(graph, every, count_indices=False) == metrics(graph)
-    fewer = {"conv": SharedWeight(samples, data.draw(st.integers(1, samples)), layer.dims["S"])}
-    assert metrics(graph, fewer, count_indices=False).total.weight_cost_bits <= metrics(graph).total.weight_cost_bits
+    every = LayerGraph("a", (with_clusters(layer, samples),))
+    assert metrics(every, count_indices=False) == metrics(graph)
+    fewer = LayerGraph("a", (with_clusters(layer, data.draw(st.integers(1, samples))),))
+    assert metrics(fewer, count_indices=False).total.weight_cost_bits <= metrics(graph).total.weight_cost_bits
+
+
+def test_full_adders_are_exact_where_indices_are_known() -> None:
+    # METHODS §5: M=2, C=1, R=S=2, 3x3 input; filter 0 has rows (A, B), filter 1 (A, A): 20 products, 18 additions
+    layer = with_clusters(convolution("conv", m=2, c=1, p=2, q=2, r=2, s=2), 2)
+    graph = with_bits(LayerGraph("a", (layer,)), parse_bits(8))
+    upper, lower = metrics(graph).total.full_adders, metrics(graph).total.least_full_adders
+    assert (upper, lower) == (32 * 64 + 24 * 17, (32 * 64 + 24 * 17) // 2)
+    assert exact_full_adders(graph.layers[0]) is None
+    known = Indices(np.array([[[[[0], [1]]], [[[0], [0]]]]]))
+    (found,) = metrics(graph.with_layers({"conv": with_indices(graph.layers[0], known)})).layers
+    assert found.full_adders == found.least_full_adders == 20 * 64 + 18 * 17 == 1586
+    assert lower < found.full_adders < upper
+
+
+def with_indices(layer: Layer, indices: Indices) -> Layer:
+    tensors = tuple(
+        replace(t, codebook=replace(t.codebook, indices=indices)) if t.codebook else t for t in layer.tensors
+    )
+    return replace(layer, tensors=tensors)
+
+
+@given(shared_layers(), st.data())
+def test_exact_full_adders_lie_between_one_product_and_all(drawn: tuple[Layer, int], data: st.DataObject) -> None:
+    layer, samples = drawn
+    clusters = data.draw(st.integers(1, samples))
+    shape = tuple(layer.dims[d] for d in "GMCR")
+    labels = data.draw(st.lists(st.integers(0, clusters - 1), min_size=samples, max_size=samples))
+    known = Indices(np.array(labels).reshape((*shape, 1)))
+    exact = exact_full_adders(with_indices(with_clusters(layer, clusters), known))
+    distinct = exact_full_adders(
+        with_indices(with_clusters(layer, samples), Indices(np.arange(samples).reshape((*shape, 1))))
+    )
+    assert exact is not None
+    # all rows distinct: exactly the dense products and additions
+    assert exact <= distinct == full_adders(layer)
 
 
 def test_planned_sharing_of_alexnet_is_rows_of_convolutions() -> None:
-    planned = planned_sharing(read_model("alexnet"), 0.01, first_rate=0.5)
+    planned = books(planned_sharing(read_model("alexnet"), 0.01, first_rate=0.5))
     assert list(planned) == ["conv1", "conv2", "conv3", "conv4", "conv5"]
     # 96*3*11 rows of 11; 256*48*5 rows of 5
-    assert planned["conv1"] == SharedWeight(3168, 1584, 11)
-    assert planned["conv2"] == SharedWeight(61440, 614, 5)
-    vectors = planned_sharing(read_model("alexnet"), 0.01, Granularity("vector", 4), ops=("linear",))
-    assert vectors["fc8"] == SharedWeight(1_024_000, 10_240, 4)
+    assert planned["conv1"] == (3168, 1584, 11, 11)
+    assert planned["conv2"] == (61440, 614, 5, 10)
+    vectors = books(planned_sharing(read_model("alexnet"), 0.01, Granularity("vector", 4), ops=("linear",)))
+    assert vectors["fc8"] == (1_024_000, 10_240, 4, 14)
+    assert cluster_rate(planned_sharing(read_model("alexnet"), 0.01)) == pytest.approx(0.01, rel=1e-3)
+    assert cluster_rate(read_model("alexnet")) is None
+
+
+def books(graph: LayerGraph) -> dict[str, tuple[int, int, int, int]]:
+    """Samples, clusters, length, index bits by layer."""
+    found = {layer.name: t.codebook for layer in graph.layers for t in layer.tensors if t.codebook}
+    return {name: (book.samples, book.clusters, book.length, book.index_bits) for name, book in found.items()}
 
 
 @pytest.mark.parametrize("rate", [0.0, -0.1, 1.01, float("nan")])
@@ -178,21 +233,17 @@ def test_rates_that_cannot_be(rate: float) -> None:
         planned_sharing(small(), 0.5, first_rate=rate)
 
 
-def test_what_is_shared_must_be_there() -> None:
-    with pytest.raises(UnknownNameError, match="did you mean 'conv'"):
-        metrics(small(), {"cnv": SharedWeight(18, 4, 3)})
-    with pytest.raises(InputError, match="layer 'conv': 18 samples of 2 are not those of its 54 weights"):
-        metrics(small(), {"conv": SharedWeight(18, 4, 2)})
-    for samples, clusters, length in ((4, 5, 1), (4, 0, 1), (4, 2, 0)):
-        with pytest.raises(InputError, match="cannot be"):
-            SharedWeight(samples, clusters, length)
+def test_clusters_that_cannot_be() -> None:
+    for clusters in (0, 19):
+        with pytest.raises(InputError, match=r"layer 'conv': .* clusters of its 18 samples"):
+            with_clusters(small().layers[0], clusters)
 
 
 def test_a_weight_that_no_vector_length_divides() -> None:
     # 54 weights are 14 vectors of 4, two weights in both of the last ones
     planned = planned_sharing(small(), 0.5, Granularity("vector", 4))
-    assert planned == {"conv": SharedWeight(14, 7, 4)}
-    assert metrics(small(), planned).total.stored_weight_bits == 7 * 4 * 16 + 14 * 3
+    assert books(planned) == {"conv": (14, 7, 4, 3)}
+    assert metrics(planned).total.stored_weight_bits == 7 * 4 * 16 + 14 * 3
 
 
 def test_batch_multiplies_uses_not_weights() -> None:

@@ -149,6 +149,25 @@ def random_product(seed: int) -> tuple[Layer, Accelerator, EnergyTable]:
     return convolution("product", m=m, c=c, p=p, q=1), accelerator, random_prices(random, accelerator)
 
 
+def passing_case(seed: int) -> tuple[Layer, Accelerator, EnergyTable]:
+    """A small product or window on three or four memories, with tensors that the outermost hands past others."""
+    random = Random(seed)
+    sizes = [2, 2, 3, 4] if random.random() < 0.6 else [1, 2, 2]
+    m, c, p = (random.choice(sizes) for _ in range(3))
+    r = random.choice([1, 2]) if max(sizes) == 2 else 1
+    levels: list[Memory | Array] = [Memory("m0", None, EVERY, 16)]
+    inner = random.choice([2, 2, 3]) if m * c * p * r <= 8 else 2
+    passed = random.choice(sorted(EVERY))
+    for i in range(1, inner + 1):
+        keeps = EVERY - {passed} if i < inner else EVERY
+        keeps = frozenset(role for role in sorted(keeps) if random.random() < 0.8) or keeps
+        levels.append(Memory(f"m{i}", random.choice([3, 4, 6, 8, 12]) * 16, keeps, 16))
+        if random.random() < 0.3:
+            levels.append(Array(f"a{i}", (Axis("x", 2),), frozenset(["weight", "input"]), frozenset(), True))
+    accelerator = with_bandwidths(random, Accelerator("passing", "test", tuple(levels), Compute(), 1e9))
+    return convolution("passing", m=m, c=c, p=p, q=1, r=r), accelerator, random_prices(random, accelerator)
+
+
 def deep_case(seed: int) -> tuple[Layer, Accelerator, EnergyTable]:
     """A layer of two or three dims on three or four memories, often with arrays in a row."""
     random = Random(seed)

@@ -151,7 +151,7 @@ def test_constraints_and_dataflow_hold_together() -> None:
     [
         (TileLimit("spadd", "M", 2), "unknown memory 'spadd'; did you mean 'spad'?"),
         (Untiled("pe", "M"), "unknown memory 'pe'"),
-        (TileLimit("spad", "X", 2), "unknown dim 'X'; known: C, G, M, N, P, Q, R, S"),
+        (TileLimit("spad", "X", 2), "unknown dim 'X'; known: C, D, G, M, N, P, Q, R, S, T"),
         (SpreadLimit("pee", "M", 2), "unknown array 'pee'; did you mean 'pe'?"),
         (AxisDims("pe", "z", frozenset("M")), "unknown axis of pe 'z'; known: x, y"),
         (AxisDims("pe", "x", frozenset("MZ")), "unknown dim 'Z'"),

@@ -118,7 +118,7 @@ def test_what_is_written_means_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("memories:\n  spad: {whole: [R, Z]}\n", "2: unknown dim 'Z'; known: C, G, M, N, P, Q, R, S"),
+        ("memories:\n  spad: {whole: [R, Z]}\n", "2: unknown dim 'Z'; known: C, D, G, M, N, P, Q, R, S, T"),
         ("memories:\n  spad: {hole: [R]}\n", "2: unknown memory constraint field 'hole'; did you mean 'whole'?"),
         ("memories:\n  spad:\n    tile:\n      M: {at_mst: 3}\n", "4: unknown limit field 'at_mst'; did you mean 'at_"),
         ("memories:\n  spad:\n    tile:\n      M: 0\n", "4: M must be an integer of at least 1, or a mapping of limit"),

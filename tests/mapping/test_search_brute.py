@@ -20,6 +20,7 @@ from tests.mapping.brute import EVERYTHING, Costs, all_costs
 from tests.mapping.cases import (
     EVERY,
     deep_case,
+    passing_case,
     random_accelerator,
     random_case,
     random_prices,
@@ -169,6 +170,10 @@ def test_deeper_hierarchies() -> None:
     assert sum(check(deep_case(seed)) is not None for seed in range(30)) > 20
 
 
+def test_tensors_that_pass_memories_by() -> None:
+    assert sum(check(passing_case(seed)) is not None for seed in range(40, 80)) > 30
+
+
 def test_dims_of_many_divisors() -> None:
     for seed in range(24):
         assert check(wide_case(seed))
@@ -248,6 +253,7 @@ def test_many_more_cases(part: int) -> None:
     for seed in range(100_000 + part, 100_000 + cases, 20):
         check(random_case(seed, 150))
         check(deep_case(seed) if seed % 2 else wide_case(seed))
+        check(passing_case(seed))
         if seed % 200 < 20:
             for flow in DATAFLOWS:
                 check(random_case(seed, 60), flow)

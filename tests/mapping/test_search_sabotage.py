@@ -15,7 +15,7 @@ from energysim.mapping.search_problem import Problem
 from energysim.workload.layer import Layer, convolution
 from tests.hand.tiny import machine
 from tests.mapping.brute import Costs, all_costs
-from tests.mapping.cases import EVERY, random_case, random_product
+from tests.mapping.cases import EVERY, passing_case, random_case, random_product
 from tests.mapping.plain import plain_modules
 from tests.mapping.test_search_brute import strided
 
@@ -76,11 +76,17 @@ def missed(cases: Known, tree: Any, monkeypatch: pytest.MonkeyPatch, objective: 
     return len(cases) - right
 
 
+@pytest.fixture(scope="module")
+def deep() -> Known:
+    """Layers on three or four memories, with tensors that pass some of them by."""
+    return known(passing_case(seed) for seed in range(40))
+
+
 @pytest.mark.parametrize("tree", [Tree, Proof])
 def test_untouched_it_misses_nothing(
-    tree: Any, cases: Known, windows: Known, products: Known, monkeypatch: pytest.MonkeyPatch
+    tree: Any, cases: Known, windows: Known, products: Known, deep: Known, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for each in (cases, windows, products):
+    for each in (cases, windows, products, deep):
         assert missed(each, type("Untouched", (tree,), {}), monkeypatch) == 0
     assert missed(cases, Tree, monkeypatch, "latency") == 0
     assert len(cases) + len(windows) + len(products) > 90
@@ -173,6 +179,18 @@ class FreshTooMuch(Proof):
         self.window[place] = 1.0
 
 
+class BeyondTooHigh(Proof):
+    def find_deep(self) -> None:
+        super().find_deep()
+        self.deep_pj *= 2.0
+
+
+class NeverHeld(Proof):
+    def gather_low(self, level: int) -> None:
+        super().gather_low(level)
+        self.held[:, level - 1] = float("inf")
+
+
 SABOTAGE = [OwnTooHigh, NearTooHigh, InsideTooHigh, OutsideTooHigh, RunTooShort, NarrowTooFar, FreshTooMuch]
 
 
@@ -181,6 +199,11 @@ def test_with_a_bound_too_high_it_misses(
     tree: Any, cases: Known, windows: Known, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert missed(windows if tree is FreshTooMuch else cases, tree, monkeypatch) > 0
+
+
+@pytest.mark.parametrize("tree", [BeyondTooHigh, NeverHeld])
+def test_with_deep_tensors_brought_too_often_it_misses(tree: Any, deep: Known, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert missed(deep, tree, monkeypatch) > 0
 
 
 class TooSlow(Tree):  # type: ignore[misc]

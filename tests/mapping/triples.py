@@ -19,26 +19,29 @@ def layers(draw: Draw, most: int = 5, most_points: int = 300) -> Layer:
     kind = draw(st.sampled_from(["convolution", "convolution", "transposed", "pooling", "add", "volume"]))
     sizes: dict[str, int] = {}
     points = 1
-    for d in (draw(st.sampled_from((("P", "R"), ("Q", "S"), ("M", "C"), ("N", "G")))), draw(st.permutations(DIMS))):
+    for d in (
+        draw(st.sampled_from((("P", "R"), ("Q", "S"), ("M", "C"), ("N", "G"), ("D", "T")))),
+        draw(st.permutations(DIMS)),
+    ):
         for dim in d:
             if dim not in sizes:
                 sizes[dim] = draw(st.integers(1, max(1, min(most, most_points // points))))
                 points *= sizes[dim]
     if kind in ("convolution", "transposed"):
-        stride = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
-        dilation = (draw(st.integers(1, 2)), draw(st.integers(1, 3)))
+        stride = tuple(draw(st.integers(1, 3)) for _ in "DPQ")
+        dilation = (draw(st.integers(1, 2)), draw(st.integers(1, 2)), draw(st.integers(1, 3)))
         named = {d.lower(): n for d, n in sizes.items()}
         return convolution("layer", **named, stride=stride, dilation=dilation, transposed=kind == "transposed")
     window = Rank("H", (("P", draw(st.integers(1, 3))), ("R", 1)))
     if kind == "pooling":
-        sizes |= {"G": 1, "C": 1}
+        sizes |= {"G": 1, "C": 1, "D": 1, "T": 1}
         tensors = (
             Tensor("input", "input", (*_plain("N", "M"), window, Rank("W", (("Q", 2), ("S", 1))))),
             Tensor("output", "output", _plain("N", "M", "P", "Q")),
         )
         return Layer("layer", "pooling", sizes, tensors, unit="op", ops_per_point=draw(st.integers(1, 3)))
     if kind == "add":
-        sizes |= {"G": 1, "C": 1, "R": 1, "S": 1}
+        sizes |= {"G": 1, "C": 1, "R": 1, "S": 1, "D": 1, "T": 1}
         tensors = (
             Tensor("input", "input", _plain("N", "M", "P", "Q")),
             Tensor("input_2", "input", _plain("M", "P", "Q")),
@@ -47,9 +50,9 @@ def layers(draw: Draw, most: int = 5, most_points: int = 300) -> Layer:
         return Layer("layer", "add", sizes, tensors, unit="op")
     deep = Rank("D", (("P", 2), ("R", 1), ("Q", 3)))
     tensors = (
-        Tensor("weight", "weight", _plain("M", "C", "R", "S")),
-        Tensor("input", "input", (*_plain("N", "G", "C", "S"), deep)),
-        Tensor("output", "output", _plain("N", "G", "M", "P", "Q")),
+        Tensor("weight", "weight", _plain("M", "C", "R", "S", "T")),
+        Tensor("input", "input", (*_plain("N", "G", "C", "S", "T"), deep)),
+        Tensor("output", "output", _plain("N", "G", "M", "P", "Q", "D")),
     )
     return Layer("layer", "volume", sizes, tensors)
 

@@ -10,7 +10,7 @@ from time import process_time
 import pytest
 
 from energysim.errors import ModelReadError
-from energysim.workload.archive import Archive, Budget, refuse_pickle
+from energysim.workload.archive import Archive, Budget, refusal_of_pickle
 
 
 def zipped(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
@@ -143,12 +143,12 @@ def test_pickles_are_refused_with_what_to_use_instead(tmp_path: Path, suffix: st
     path = tmp_path / f"a{suffix}"
     path.write_bytes(b"\x80\x04.")
     with pytest.raises(ModelReadError, match=r"run code when they are loaded.*package\.module:function.*\.onnx"):
-        refuse_pickle(path)
+        raise refusal_of_pickle(path)
 
 
 def test_checkpoint_asks_for_the_module(tmp_path: Path) -> None:
     path = zipped(tmp_path / "a.pt", {"a/data.pkl": b"", "a/data/0": bytes(8)}, zipfile.ZIP_STORED)
     with pytest.raises(ModelReadError, match="not which operations a forward pass does"):
-        refuse_pickle(path)
+        raise refusal_of_pickle(path)
     with pytest.raises(ModelReadError, match="TorchScript"):
-        refuse_pickle(zipped(tmp_path / "b.pt", {"a/code/__torch__.py": b""}))
+        raise refusal_of_pickle(zipped(tmp_path / "b.pt", {"a/code/__torch__.py": b""}))

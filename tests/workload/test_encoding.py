@@ -30,3 +30,23 @@ def test_no_coding_beats_itself_with_fewer_zeros() -> None:
     for name, bits_moved in ENCODINGS.items():
         sizes = [bits_moved(8, density / 20) for density in range(21)]
         assert sizes == sorted(sizes), name
+
+
+def test_bitmap_of_a_quarter() -> None:
+    # one bit for each element, 8 more for one in four: 1 + 8/4
+    assert ENCODINGS["bitmap"](8, 0.25) == 3.0
+    assert ENCODINGS["bitmap"].metadata_bits(8, 0.25) == 1.0
+    assert ENCODINGS["bitmap"].stored(8, 0.25) == 0.25
+
+
+def test_relative_index_of_half_zeros() -> None:
+    # An entry covers (1 - 0.5^16) / 0.5 = 1.99997 elements with 8 + 4 bits; at no density it fills every 16th.
+    assert ENCODINGS["relative_index"](8, 0.5) == pytest.approx(12 / ((1 - 0.5**16) / 0.5))
+    assert ENCODINGS["relative_index"](8, 0.0) == 12 / 16
+    assert ENCODINGS["relative_index"].metadata_bits(8, 1.0) == 4.0
+
+
+def test_a_tensor_left_raw_has_no_metadata_and_an_entry_for_each_element() -> None:
+    assert run_length.metadata_bits(16, 0.9) == 0.0
+    assert run_length.stored(16, 0.9) == 1.0
+    assert run_length.stored(16, 0.5) == pytest.approx(0.5 / (1 - 0.5**32))

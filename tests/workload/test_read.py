@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from energysim.errors import InputError, ModelReadError, UnknownNameError
-from energysim.workload.read import READERS, read_model
+from energysim.workload.read import READERS, Options, read_model
 from energysim.workload.yaml_format import to_yaml
 
 SOURCE = """
@@ -74,7 +74,7 @@ def test_batch_multiplies_work_and_activations_but_not_weights() -> None:
         ("lenett.yaml", InputError, "lenett.yaml: no such file; did you mean 'lenet.yaml'?"),
         ("nowhere/lenet.yaml", InputError, "nowhere/lenet.yaml: no such file"),
         ("nets_here", ModelReadError, "no reader for files without suffix"),
-        ("nets_here/small.py", ModelReadError, "no reader for '.py' files; known: .yaml, .yml"),
+        ("nets_here/small.py", ModelReadError, "no reader for '.py' files; known: .onnx, .yaml, .yml"),
         ("nets_here.small:nett", UnknownNameError, "unknown function of nets_here.small 'nett'; did you mean 'net'?"),
         ("nets_here.small:value", UnknownNameError, "unknown function of nets_here.small 'value'"),
         ("nets_here.large:net", ModelReadError, "nets_here.large:net: ModuleNotFoundError: No module named"),
@@ -107,7 +107,7 @@ def test_every_reader_refuses_rubbish_with_the_name_of_the_file(tmp_path: Path) 
         path = tmp_path / f"rubbish{suffix}"
         path.write_bytes(bytes(range(256)))
         with pytest.raises(InputError, match="rubbish"):
-            reader(path)
+            reader(path, Options())
 
 
 def test_packaged_name_loads_no_framework() -> None:

@@ -232,7 +232,7 @@ def ranking() -> Iterator[Block]:
         "cluster rate alone, "
         "which knows neither network nor hardware: whatever is linear in the rate correlates. The error at a "
         "fitted scale says "
-        "more than R2.",
+        "more than R2. The whole reproduction, with shared hardware: reports/deepk.md.",
         DESIGN_HEADS,
         design_rows(designs),
     )

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from math import fsum
 
 from energysim.calibration.correlation import Scores, scores
-from energysim.costs.metrics import metrics, planned_sharing
+from energysim.costs.metrics import metrics
 from energysim.estimate import estimate
 from energysim.hardware.read import read_accelerator
 from energysim.workload.graph import LayerGraph
+from energysim.workload.planned import planned_sharing
 from energysim.workload.read import read_model
 
 RATES: Mapping[str, tuple[float, ...]] = {
@@ -46,10 +47,11 @@ def deepk_design(network: str, rates: Sequence[float] | None = None) -> Design:
     dense = {row.name: row.stored_weight_bits for row in metrics(graph).layers}
     totals, energies = [], []
     for rate in rates:
-        shared = metrics(graph, planned_sharing(graph, rate))
+        planned = planned_sharing(graph, rate)
+        shared = metrics(planned)
         saved = fsum(weights[row.name] * (1 - row.stored_weight_bits / dense[row.name]) for row in shared.layers)
         energies.append(result.totals.energy_pj - saved)
-        totals.append(metrics(graph, planned_sharing(graph, rate), count_indices=False).total.mac_units)
+        totals.append(metrics(planned, count_indices=False).total.mac_units)
     return Design(
         network,
         rates,

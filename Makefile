@@ -54,7 +54,7 @@ test: $(VENV)/kernels
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 nightly: $(VENV)/kernels
-	HYPOTHESIS_PROFILE=nightly SEARCH_CASES=5000 $(BIN)/python -m pytest --numprocesses auto --dist worksteal tests
+	HYPOTHESIS_PROFILE=nightly SEARCH_CASES=5000 SHARING_CASES=1000 $(BIN)/python -m pytest --numprocesses auto --dist worksteal tests
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .

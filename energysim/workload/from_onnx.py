@@ -48,7 +48,16 @@ def from_onnx(
         if not work.layers:
             raise ModelReadError("no operation computes anything from the inputs")
         label = clean_name(name or path.stem)
-        graph = LayerGraph(label, tuple(work.layers), edges, tuple(dict.fromkeys(work.warnings)))
+        graph = LayerGraph(
+            label,
+            tuple(work.layers),
+            edges,
+            warnings=tuple(dict.fromkeys(work.warnings)),
+            assumptions=tuple(dict.fromkeys(work.assumptions)),
+            unreached=reader.unreached(),
+            unknown=tuple(dict.fromkeys(work.unknown)),
+            assumed=tuple(dict.fromkeys(work.assumed)),
+        )
         return _with_densities(graph, reader, path, model) if read_weights else graph
     except EnergysimError as error:
         raise ModelReadError(f"{where}: {error}") from error

@@ -49,6 +49,7 @@ def from_torch(
         assumptions=reader.assumptions(),
         unreached=reader.unreached(),
         unknown=tuple(reader.unknown),
+        assumed=tuple(dict.fromkeys(name for names in reader.assumed.values() for name in names)),
     )
 
 

@@ -42,6 +42,7 @@ class Work:
     uncounted: dict[str, int] = field(default_factory=dict)
     assumed: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    assumptions: list[str] = field(default_factory=list)
     free: int = 0
 
     def copy(self) -> "Work":
@@ -54,6 +55,7 @@ class Work:
             written=list(self.written),
             uncounted=dict(self.uncounted),
             assumed=list(self.assumed),
+            assumptions=list(self.assumptions),
             unknown=list(self.unknown),
         )
 

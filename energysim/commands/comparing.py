@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Any
 
-from energysim.commands.options import FORMATS, SAYS_BITS, add_search, asked_of, new_command, progress_bar
+from energysim.commands.options import FORMATS, SAYS_BITS, add_search, asked_of, new_command, progress_bar, reading_of
 
 
 def add_compare_commands(commands: Any) -> None:
@@ -67,7 +67,7 @@ def compare_command(options: argparse.Namespace) -> None:
             options.on,
             compression=options.compression,
             progress=progress,
-            reading={"fold_batchnorm": not options.keep_batchnorm, "fuse_activations": not options.keep_activations},
+            reading=reading_of(options),
             jobs=options.jobs,
             **asked,
         )

@@ -103,16 +103,18 @@ def read_given_model(options: argparse.Namespace) -> "LayerGraph":
     """The model, as it is before batch and bits."""
     from energysim.workload.read import read_model
 
-    folded, fused = not options.keep_batchnorm, not options.keep_activations
-    return read_model(
-        options.model,
-        fold_batchnorm=folded,
-        fuse_activations=fused,
-        dims=dims_of(options.dim),
-        trips=options.trips,
-        read_weights=options.read_weights,
-        compressed=options.compressed,
-    )
+    return read_model(options.model, **reading_of(options), compressed=options.compressed)
+
+
+def reading_of(options: argparse.Namespace) -> dict[str, Any]:
+    """How a model is to be read, as `read_model` takes it."""
+    return {
+        "fold_batchnorm": not options.keep_batchnorm,
+        "fuse_activations": not options.keep_activations,
+        "dims": dims_of(options.dim),
+        "trips": options.trips,
+        "read_weights": options.read_weights,
+    }
 
 
 def dims_of(given: Sequence[str]) -> dict[str, int]:

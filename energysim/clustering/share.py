@@ -142,7 +142,8 @@ def clustered(
     padded = [torch.cat([book, book[-1:].expand(most - len(book), -1)]) for book in books]
     dtype = DTYPES[tensor.dtype]
     codebooks = to_dense(weight.name, torch.stack(padded).to(tensor.dtype)).values
-    indices = torch.cat(labels).cpu().numpy().astype(np.uint32)
+    together = torch.cat(labels) if len(labels) > 1 else labels[0]
+    indices = together.cpu().numpy().astype(np.uint32)
     along = None if scale is None else scale.flatten().cpu().numpy()
     if coding == "smallest":
         coding = smallest(indices, most, zero_of(codebooks))
@@ -197,4 +198,4 @@ def _cluster(samples: Tensor, k: int, zero_share: float, seed: int) -> tuple[Ten
             result = kmeans(samples, k, seed=seed)
     fewer = len(result.centroids) < k
     notes = [f"{k} centroids asked, {len(result.centroids)} distinct samples: fewer kept"] if fewer else []
-    return result.centroids, result.labels.cpu(), notes
+    return result.centroids, result.labels.int().cpu(), notes

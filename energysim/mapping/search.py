@@ -130,11 +130,12 @@ def find_front(
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The least energy under a cap on latency, the bound on it, and its mapping and latency."""
+    """The least energy under a cap on latency, the bound on it, and its mapping, counts and latency."""
 
     energy_pj: float
     open_pj: float
     mapping: Mapping
+    counts: Counts
     cycles: int
 
     @property
@@ -204,7 +205,7 @@ class _Search:
         if any(tables.unsure for tables in self.tables):
             open_pj = 0.0
         energy = energy_pj(self.layer, self.accelerator, self.table, mapping, counts)
-        return _Found(energy, min(energy, open_pj), mapping, cycles)
+        return _Found(energy, min(energy, open_pj), mapping, counts, cycles)
 
     def _started(self, tables: Tables, cap_cycles: float) -> tuple[float, Tree]:
         """A search made ready, and the least that it can find: idle power priced where that bounds best."""
@@ -275,7 +276,7 @@ class _Search:
         """A found mapping as a result, with the least energy of any mapping, and whether it is proven the best."""
         return SearchResult(
             mapping=found.mapping,
-            counts=count(self.layer, self.accelerator, found.mapping),
+            counts=found.counts,
             energy_pj=found.energy_pj,
             lower_bound_pj=bound_pj,
             optimal=optimal,

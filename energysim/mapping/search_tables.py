@@ -87,10 +87,28 @@ class Tables:
     def filled(self) -> dict[str, Any]:
         """Everything that `State` asks for."""
         problem, lattice = self.problem, self.problem.lattice
-        tensors, dims = problem.layer.tensors, lattice.dims
-        number, levels = len(dims), len(self.levels)
-        wide = max(lattice.shape)
-        count = np.array(lattice.shape, dtype=np.int64)
+        tensors, stationary = problem.layer.tensors, problem.stationary
+        key = "tables", id(problem.accelerator)
+        if key not in lattice.remembered:
+            lattice.remembered[key] = self._lattice() | self._tensors()
+        tables = {
+            "levels": len(self.levels),
+            "symmetric": int(problem.mirror is not None),
+            "mirror": (problem.mirror if problem.mirror is not None else np.zeros(1)).astype(np.int64),
+            "still_tensor": tensors.index(stationary[0]) if stationary else -1,
+            "still_level": self.memory_level[stationary[1]] if stationary else 0,
+            "operations": problem.cycles_per_step,
+            "tile_pj": self._tile_pj(),
+            "idle_pj": problem.idle_pj_per_step,
+            "awake": lambda: None,
+            "stall_share": 0.0,
+        }
+        return lattice.remembered[key] | tables | self._space() | self._prices()
+
+    def _lattice(self) -> dict[str, Any]:
+        """Tables of the lattice of tiles alone."""
+        lattice = self.problem.lattice
+        number, wide = len(lattice.dims), max(lattice.shape)
         value = np.ones((number, wide), dtype=np.int64)
         product = np.full((number, wide, wide), -1, dtype=np.int64)
         ratio = np.zeros((number, wide, wide), dtype=np.int64)
@@ -102,52 +120,48 @@ class Tables:
             product[d, :many, :many] = np.where(exists, place, -1)
             divides = values[:, None] % values[None, :] == 0
             ratio[d, :many, :many] = np.where(divides, values[:, None] // values[None, :], 0)
-        touches = np.zeros((len(tensors), number), dtype=np.int64)
-        for t, tensor in enumerate(tensors):
-            for d, name in enumerate(dims):
-                touches[t, d] = int(name in tensor.dims)
-        for t, a, _, b, _, _ in self.ranks:
-            touches[t, a] = touches[t, b] = 2
-        every = frozenset(dims)
-        slides = [frozenset(d for d, kind in zip(dims, row, strict=True) if kind == 2) for row in touches]
-        window_start, room = [], 0
-        for _, a, _, b, _, _ in self.ranks:
-            window_start.append(room)
-            room += 2 * WINDOW_FIELDS * int(count[a] * count[b]) ** 2
-        stationary = problem.stationary
-        tables = {
+        return {
             "dims": number,
-            "levels": levels,
-            "tensors": len(tensors),
             "size": lattice.size,
-            "count": count,
+            "count": np.array(lattice.shape, dtype=np.int64),
             "stride": np.array(lattice.strides, dtype=np.int64),
             "digits": np.stack(np.unravel_index(np.arange(lattice.size), lattice.shape), axis=1).astype(np.int16),
             "value": value,
             "product": product,
             "ratio": ratio,
             "by_prime": np.isin(ratio, list({p for x in lattice.values for p in primes(int(x[-1]))})).view(np.uint8),
+            "volume": lattice.product(frozenset(lattice.dims)),
+        }
+
+    def _tensors(self) -> dict[str, Any]:
+        """How tiles touch each tensor; windows that are alike have one table, which the search fills."""
+        problem, lattice = self.problem, self.problem.lattice
+        tensors, dims = problem.layer.tensors, lattice.dims
+        touches = np.array([[int(name in tensor.dims) for name in dims] for tensor in tensors], dtype=np.int64)
+        for t, a, _, b, _, _ in self.ranks:
+            touches[t, a] = touches[t, b] = 2
+        every = frozenset(dims)
+        slides = [frozenset(d for d, kind in zip(dims, row, strict=True) if kind == 2) for row in touches]
+        window_start, room, known = [], 0, {}
+        for _, a, u, b, v, passing in self.ranks:
+            alike = u, int(lattice.values[a][-1]), v, int(lattice.values[b][-1]), passing
+            if alike not in known:
+                known[alike] = room
+                room += 2 * WINDOW_FIELDS * (lattice.shape[a] * lattice.shape[b]) ** 2
+            window_start.append(known[alike])
+        return {
+            "tensors": len(tensors),
             "touches": touches,
             "plain": np.stack([lattice.product(t.dims - s) for t, s in zip(tensors, slides, strict=True)]),
             "reuse": np.stack([lattice.product(every - tensor.dims) for tensor in tensors]),
-            "volume": lattice.product(every),
             "elements": np.array([float(problem.elements[t.name][-1]) for t in tensors]),
             "is_output": np.array([t.role == "output" for t in tensors], dtype=np.uint8),
             "ranks": np.array(self.ranks, dtype=np.int64).reshape(-1, 6),
             "rank_start": np.searchsorted([r[0] for r in self.ranks], np.arange(len(tensors) + 1)).astype(np.int64),
             "window_start": np.array(window_start, dtype=np.int64),
             "window": np.zeros(room),
-            "symmetric": int(problem.mirror is not None),
-            "mirror": (problem.mirror if problem.mirror is not None else np.zeros(1)).astype(np.int64),
-            "still_tensor": tensors.index(stationary[0]) if stationary else -1,
-            "still_level": self.memory_level[stationary[1]] if stationary else 0,
-            "operations": problem.cycles_per_step,
-            "tile_pj": self._tile_pj(),
-            "idle_pj": problem.idle_pj_per_step,
-            "awake": lambda: None,
-            "stall_share": 0.0,
+            "window_known": np.zeros(room + 1, dtype=np.int64),
         }
-        return tables | self._space() | self._prices()
 
     def stalling(self, share: float) -> dict[str, Any]:
         """The tables with a share of the idle power priced on the outermost memory's port, the rest on compute steps.

@@ -25,7 +25,6 @@ cdef class Tree(Heaps):
     cdef integer late(self)
     @cython.locals(key=double, now=double, base=integer, middle=integer, rows=integer, seen=integer, row=integer, children=integer, which=integer)
     cdef void expand(self, integer level, double cost, integer alike)
-    cdef integer later(self, integer tile, integer space)
     cdef void leave_open(self, double key) noexcept
     @cython.locals(d=integer, dims=integer, flat=integer, i=integer, top=integer)
     cdef void collect_rows(self, integer level, double cost, integer alike)

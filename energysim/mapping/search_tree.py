@@ -184,12 +184,6 @@ class Tree(Heaps):
             if key < self.limit_pj:
                 self.push(key, 0.0, row, 0)
 
-    def later(self, tile: int, space: int) -> int:
-        """Whether a row's mirror image comes before it."""
-        if self.mirror[tile] == tile:
-            return 1 if self.mirror[space] < space else 0
-        return 1 if self.mirror[tile] < tile else 0
-
     def near(self, level: int, tile: int, space: int, whole: int) -> float:
         """`own` of a row once the tile and the loops outside are known: what stays, stays for their runs at most."""
         outer = self.flat_tile[level - 1]
@@ -206,7 +200,8 @@ class Tree(Heaps):
             self.now_tile[d], self.now_space[d], self.now_whole[d] = i, j, self.product[d, i, j]
         self.nearby = 1
         for t in range(self.tensors):
-            total += self.fixed(t, level, tile, space, whole)
+            if self.fixes[t, level]:
+                total += self.fixed(t, level, tile, space, whole)
             if level < self.levels and self.parent[t, level] >= 0:
                 run = self.reuse[t, outer] / self.reuse[t, whole]
                 if self.volume[outer] / self.volume[whole] == run:

@@ -74,10 +74,10 @@ def find_uneven(search: "_Search") -> "SearchResult":
         counts = count(search.layer, search.accelerator, mapping)
         energy = energy_pj(search.layer, search.accelerator, search.table, mapping, counts)
         cycles = latency(search.layer, search.accelerator, mapping, counts).cycles
-        found = _Found(energy, inf, mapping, cycles)
+        found = _Found(energy, inf, mapping, counts, cycles)
     found = search.first(found)
     bound = min(found.energy_pj, open_pj)
-    found = _Found(found.energy_pj, bound, found.mapping, found.cycles)
+    found = _Found(found.energy_pj, bound, found.mapping, found.counts, found.cycles)
     return search.result(found, bound, found.proven)
 
 

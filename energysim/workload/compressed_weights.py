@@ -10,7 +10,7 @@ import numpy as np
 
 from energysim.compressed.codings import coded_bits
 from energysim.compressed.file import parts_of, read_compressed
-from energysim.compressed.huffman import BLOCK, code_lengths
+from energysim.compressed.huffman import BLOCK, code_lengths, entropy_bits
 from energysim.compressed.model import Clustered, CompressedModel, Dense
 from energysim.compressed.size import WEIGHTS
 from energysim.errors import ModelReadError, nearest
@@ -120,6 +120,7 @@ def _shared(layer: Layer, weight: Tensor, tensor: Clustered) -> tuple[float, Cod
         coded_bits=_file_bits(tensor, counts.sum(axis=0)) / tensor.samples,
         blocks=tensor.blocks,
         coding=tensor.coding,
+        entropy_bits=entropy_bits(counts.sum(axis=0)),
         zero_share=float((counts * empty).sum() / tensor.samples),
         sample=None if sample is None else tuple(sample.items()),
         indices=None if sample is None else _indices(layer, tensor, sample, empty),

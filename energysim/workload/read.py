@@ -112,7 +112,25 @@ def _from_module(module: Any, example_inputs: Sequence[Any], options: Options) -
 
 
 def _yaml(path: Path, options: Options) -> LayerGraph:
+    """Our own YAML, a Timeloop problem or a ZigZag workload, told by what is in it."""
+    from energysim.workload.from_timeloop import from_timeloop, is_timeloop
+    from energysim.workload.from_zigzag import from_zigzag, is_zigzag
+    from energysim.yaml_nodes import MAXIMUM_BYTES, load
+
+    text = path.read_bytes() if path.is_file() and path.stat().st_size < MAXIMUM_BYTES else b""
+    if b"problem" in text or b"equation" in text:
+        root = load(path)
+        if is_timeloop(root):
+            return options.of_graph(from_timeloop(path))
+        if is_zigzag(root):
+            return options.of_graph(from_zigzag(path))
     return options.of_graph(from_yaml(path))
+
+
+def _scalesim(path: Path, options: Options) -> LayerGraph:
+    from energysim.workload.from_scalesim import from_scalesim
+
+    return options.of_graph(from_scalesim(path))
 
 
 def _onnx(path: Path, options: Options) -> LayerGraph:
@@ -144,6 +162,7 @@ READERS: Mapping[str, Callable[[Path, Options], LayerGraph]] = MappingProxyType(
         ".yaml": _yaml,
         ".yml": _yaml,
         ".onnx": _onnx,
+        ".csv": _scalesim,
         **dict.fromkeys(PICKLES, _pickle),
     }
 )

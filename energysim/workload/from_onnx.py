@@ -70,9 +70,23 @@ def read_onnx(
     """As `from_onnx`, with the names by which the model's own weights and values are found."""
     path = Path(path)
     _check_dims(dims, trips)
-    model = read_structure(path)
+    return read_parsed(read_structure(path), path, name=name, dims=dims, trips=trips, folds=folds, fuses=fuses)
+
+
+def read_parsed(
+    model: "onnx.ModelProto",
+    path: Path,
+    *,
+    name: str | None = None,
+    dims: Mapping[str, int] = NO_DIMS,
+    trips: int | None = None,
+    folds: bool = True,
+    fuses: bool = True,
+    widths: Mapping[str, int] = NO_DIMS,
+) -> ReadModel:
+    """The same of a model that is in memory; `widths` are bits of values by name, where their types do not say."""
     try:
-        reader = _walked(model, dims, trips, folds, fuses)
+        reader = _walked(model, dims, trips, folds, fuses, widths)
         work = reader.work
         if not work.layers:
             raise ModelReadError("no operation computes anything from the inputs")
@@ -124,7 +138,12 @@ def with_weight_densities(read: ReadModel, measured: Mapping[str, Mapping[str, "
 
 
 def _walked(
-    model: "onnx.ModelProto", dims: Mapping[str, int], trips: int | None, fold_batchnorm: bool, fuse_activations: bool
+    model: "onnx.ModelProto",
+    dims: Mapping[str, int],
+    trips: int | None,
+    fold_batchnorm: bool,
+    fuse_activations: bool,
+    widths: Mapping[str, int],
 ) -> "GraphReader":
     """Walk a model whose large payloads are cut out; what was found is in the reader's `work`."""
     import numpy as np
@@ -137,7 +156,7 @@ def _walked(
     model = _written_out(model)
     inference = Inference(model, dims)
     reader = GraphReader(inference, fold_batchnorm, fuse_activations, trips)
-    scope = Scope(model.graph)
+    scope = Scope(model.graph, widths=widths)
     inference.hear(model.graph)
     reader.enter(model.graph)
     for given in model.graph.input:
@@ -154,6 +173,7 @@ def _walked(
             value.data = np.zeros(shape, NUMPY[element_type])  # of nothing, everything is known
         scope.give(given.name, value)
     reader.graph(scope)
+    reader.settle_widths(scope)
     for result in model.graph.output:
         scope.find(result.name)
     return reader

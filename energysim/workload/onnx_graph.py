@@ -31,7 +31,16 @@ from energysim.workload.onnx_types import (
     uniform,
 )
 from energysim.workload.onnx_values import MOVES, Applied, evaluated
-from energysim.workload.onnx_work import READ_PLACES, Work, constant, formatted, labelled, operation_of, stored_names
+from energysim.workload.onnx_work import (
+    READ_PLACES,
+    Work,
+    constant,
+    formatted,
+    labelled,
+    operation_of,
+    stored_names,
+    with_result_bits,
+)
 from energysim.workload.operations import traffic
 from energysim.workload.several import Part
 
@@ -82,6 +91,15 @@ class GraphReader:
                     self._node(node, index, scope)
             except FAULTS as error:
                 raise contradiction(node, error) from error
+
+    def settle_widths(self, scope: Scope) -> None:
+        """Give layers the widths of their results that are known by name."""
+        for name, bits in scope.widths.items():
+            value = scope.values.get(name)
+            number = uniform(value.owner) if value is not None and value.owner is not None and value.elements else None
+            if value is not None and number and value.elements == self.work.written[number - 1]:
+                layer = self.work.layers[number - 1]
+                self.work.layers[number - 1] = with_result_bits(layer, bits)
 
     def unreached(self) -> tuple[str, ...]:
         """Modules, or initialisers, of which some trained numbers were never used."""

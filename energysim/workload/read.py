@@ -127,6 +127,14 @@ def _yaml(path: Path, options: Options) -> LayerGraph:
     return options.of_graph(from_yaml(path))
 
 
+def _tflite(path: Path, options: Options) -> LayerGraph:
+    from energysim.workload.from_tflite import from_tflite
+
+    if options.dims or options.trips is not None or options.read_weights:
+        raise InputError(f"{clean_name(str(path))}: sizes, trips and weights are options of .onnx files")
+    return from_tflite(path, fold_batchnorm=options.fold_batchnorm, fuse_activations=options.fuse_activations)
+
+
 def _scalesim(path: Path, options: Options) -> LayerGraph:
     from energysim.workload.from_scalesim import from_scalesim
 
@@ -163,6 +171,7 @@ READERS: Mapping[str, Callable[[Path, Options], LayerGraph]] = MappingProxyType(
         ".yml": _yaml,
         ".onnx": _onnx,
         ".csv": _scalesim,
+        ".tflite": _tflite,
         **dict.fromkeys(PICKLES, _pickle),
     }
 )

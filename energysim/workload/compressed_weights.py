@@ -155,12 +155,13 @@ def _sample(layer: Layer, weight: Tensor, tensor: Clustered) -> dict[str, int] |
 
 def _indices(layer: Layer, tensor: Clustered, sample: Mapping[str, int], empty: Any) -> Indices:
     """The indices by the layer's dims; those of different codebooks differ, all zero samples share one."""
-    numbers = tensor.indices.reshape(tensor.blocks, -1).astype(np.int32)
-    is_empty = np.take_along_axis(empty, numbers.astype(np.int64), axis=1)
-    numbers = numbers + (np.arange(tensor.blocks, dtype=np.int32) * tensor.clusters)[:, None]
+    narrow = np.min_scalar_type(tensor.blocks * tensor.clusters - 1)
+    numbers = tensor.indices.reshape(tensor.blocks, -1).astype(narrow)
+    numbers += (np.arange(tensor.blocks, dtype=narrow) * narrow.type(tensor.clusters))[:, None]
     zero = -1
-    if is_empty.any():
-        zero = int(numbers[is_empty][0])
-        numbers[is_empty] = zero
+    if empty.any():
+        first = np.flatnonzero(empty)
+        zero = int(first[0])
+        numbers[np.isin(numbers, first)] = zero
     shape = [layer.dims[d] // sample.get(d, 1) for d in AXES]
     return Indices(np.ascontiguousarray(numbers.reshape(shape)), zero)

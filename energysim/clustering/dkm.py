@@ -181,7 +181,7 @@ def nearest(samples: Tensor, centroids: Tensor) -> Tensor:
     if samples.shape[1] > 1:
         return nearest_labels(samples, centroids)
     rising, order = torch.sort(centroids[:, 0], stable=True)
-    middles = (rising[1:] + rising[:-1]) / 2
+    middles = ((rising[1:].double() + rising[:-1].double()) / 2).to(rising)
     first = torch.searchsorted(rising, rising)
     return order[first][torch.bucketize(samples[:, 0].contiguous(), middles)]
 

@@ -282,7 +282,7 @@ def test_command_reads_models_as_asked(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.setattr("energysim.explore.compare._read", lambda reference, reading: reader(reference, **reading))
     work = ["compare", "x.onnx", "--on", "one_mac", "--dim", "batch=2", "--trips", "3", "--read-weights"]
     assert main([*work, "--keep-batchnorm", "--keep-activations"]) == 0
-    given = {"dims": {"batch": 2}, "trips": 3, "read_weights": True}
+    given = {"dims": {"batch": 2}, "trips": 3, "read_weights": True, "sequence": None, "decode": False}
     assert asked == [given | {"fold_batchnorm": False, "fuse_activations": False}]
     assert "small" in capsys.readouterr().out
 

@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test nightly lint bench bench-clustering peers models reports deepk lenet clean
+.PHONY: demo test nightly lint bench bench-clustering peers models reports deepk validation lenet clean
 
 $(VENV)/base: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -49,7 +49,7 @@ test: $(VENV)/kernels
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 nightly: $(VENV)/kernels
-	HYPOTHESIS_PROFILE=nightly SEARCH_CASES=5000 SHARING_CASES=1000 $(BIN)/python -m pytest --numprocesses auto --dist worksteal tests
+	HYPOTHESIS_PROFILE=nightly SEARCH_CASES=5000 SHARING_CASES=1000 LARGE_MODELS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal tests
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
@@ -98,6 +98,10 @@ reports: $(VENV)/kernels $(VENV)/report
 # What Deep k-Means claims of energy, computed again.
 deepk: $(VENV)/kernels
 	$(BIN)/python -m reports.deepk
+
+# Predictions against measurements: reports/validation/, under two minutes.
+validation: $(VENV)/kernels $(VENV)/report
+	$(BIN)/python -m reports.validation > /dev/null
 
 # Debian's package dataset-fashion-mnist has the images; under 20 minutes of CPU time.
 lenet: $(VENV)/dev

@@ -93,8 +93,8 @@ def sentences(found: Metrics) -> list[str]:
     ]
     if found.exact:
         said.append(
-            f"full adders of {len(found.exact)} layers follow from their indices: a product of a shared sample and an "
-            "input is computed once"
+            f"full adders of {len(found.exact)} of {len(found.layers)} layers follow from their indices: a product of "
+            "a shared sample and an input is computed once"
         )
     if total.least_mac_units < total.mac_units:
         said.append(

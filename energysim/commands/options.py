@@ -107,18 +107,20 @@ def read_given_model(options: argparse.Namespace) -> "LayerGraph":
     """The model, as it is before batch and bits."""
     from energysim.workload.read import read_model
 
-    folded, fused = not options.keep_batchnorm, not options.keep_activations
-    return read_model(
-        options.model,
-        fold_batchnorm=folded,
-        fuse_activations=fused,
-        compressed=options.compressed,
-        dims=dims_of(options.dim),
-        trips=options.trips,
-        read_weights=options.read_weights,
-        sequence=options.sequence,
-        decode=options.decode,
-    )
+    return read_model(options.model, compressed=options.compressed, **reading_of(options))
+
+
+def reading_of(options: argparse.Namespace) -> dict[str, Any]:
+    """How a model is to be read, in the words of `read_model`."""
+    return {
+        "fold_batchnorm": not options.keep_batchnorm,
+        "fuse_activations": not options.keep_activations,
+        "dims": dims_of(options.dim),
+        "trips": options.trips,
+        "read_weights": options.read_weights,
+        "sequence": options.sequence,
+        "decode": options.decode,
+    }
 
 
 def dims_of(given: Sequence[str]) -> dict[str, int]:

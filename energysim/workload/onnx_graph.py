@@ -31,7 +31,16 @@ from energysim.workload.onnx_types import (
     uniform,
 )
 from energysim.workload.onnx_values import MOVES, Applied, evaluated
-from energysim.workload.onnx_work import READ_PLACES, Work, constant, formatted, operation_of, stored_names
+from energysim.workload.onnx_work import (
+    READ_PLACES,
+    Work,
+    constant,
+    formatted,
+    labelled,
+    operation_of,
+    stored_names,
+    with_result_bits,
+)
 from energysim.workload.operations import traffic
 from energysim.workload.several import Part
 
@@ -55,6 +64,8 @@ class GraphReader:
     repeat: int = 1
     read: set[str] = field(default_factory=set)
     weights: dict[str, dict[str, frozenset[str]]] = field(default_factory=dict)
+    operands: dict[str, dict[str, str]] = field(default_factory=dict)
+    results: dict[int, str] = field(default_factory=dict)
 
     def enter(self, graph: "onnx.GraphProto") -> None:
         """Take note of the trained numbers of a graph: floats and narrow integers, and int32 where they are biases."""
@@ -80,6 +91,15 @@ class GraphReader:
                     self._node(node, index, scope)
             except FAULTS as error:
                 raise contradiction(node, error) from error
+
+    def settle_widths(self, scope: Scope) -> None:
+        """Give layers the widths of their results that are known by name."""
+        for name, bits in scope.widths.items():
+            value = scope.values.get(name)
+            number = uniform(value.owner) if value is not None and value.owner is not None and value.elements else None
+            if value is not None and number and value.elements == self.work.written[number - 1]:
+                layer = self.work.layers[number - 1]
+                self.work.layers[number - 1] = with_result_bits(layer, bits)
 
     def unreached(self) -> tuple[str, ...]:
         """Modules, or initialisers, of which some trained numbers were never used."""
@@ -287,6 +307,7 @@ class GraphReader:
             before = [numbers[place] for place in part.after]
             numbers.append(self.emit(layer, [y for y in from_outside if y.stored is None], before, elements))
             self.weights[layer.name] = stored_names(from_outside)
+            self.operands[layer.name] = {key: y.name for key, y in labelled(from_outside).items() if y.stored is None}
             if kind != "compute":
                 (self.work.unknown if kind == "unknown" else self.work.assumed).append(layer.name)
         self._give(node, typed, numbers[-1], scope)
@@ -347,6 +368,8 @@ class GraphReader:
             self.work.edges[key] = self.work.edges.get(key, 0) + min(elements, self.work.written[number - 1])
 
     def _give(self, node: "onnx.NodeProto", typed: Sequence[Typed], number: int, scope: Scope) -> None:
+        if node.output:
+            self.results[number] = node.output[0]
         for name, (element_type, shape) in zip(node.output, typed, strict=True):
             owner = None if shape is None else nobody(shape, number)
             scope.give(name, Value(name, shape, element_type, None, owner=owner, bits=WIDTHS.get(element_type, 0)))

@@ -175,7 +175,33 @@ def _from_program(program: Any, options: Options) -> LayerGraph:
 
 
 def _yaml(path: Path, options: Options) -> LayerGraph:
+    """Our own YAML, a Timeloop problem or a ZigZag workload, told by what is in it."""
+    from energysim.workload.from_timeloop import from_timeloop, is_timeloop
+    from energysim.workload.from_zigzag import from_zigzag, is_zigzag
+    from energysim.yaml_nodes import MAXIMUM_BYTES, load
+
+    text = path.read_bytes() if path.is_file() and path.stat().st_size < MAXIMUM_BYTES else b""
+    if b"problem" in text or b"equation" in text:
+        root = load(path)
+        if is_timeloop(root):
+            return options.of_graph(from_timeloop(path))
+        if is_zigzag(root):
+            return options.of_graph(from_zigzag(path))
     return options.of_graph(from_yaml(path))
+
+
+def _tflite(path: Path, options: Options) -> LayerGraph:
+    from energysim.workload.from_tflite import from_tflite
+
+    if options.dims or options.trips is not None or options.read_weights:
+        raise InputError(f"{clean_name(str(path))}: sizes, trips and weights are options of .onnx files")
+    return from_tflite(path, fold_batchnorm=options.fold_batchnorm, fuse_activations=options.fuse_activations)
+
+
+def _scalesim(path: Path, options: Options) -> LayerGraph:
+    from energysim.workload.from_scalesim import from_scalesim
+
+    return options.of_graph(from_scalesim(path))
 
 
 def _onnx(path: Path, options: Options) -> LayerGraph:
@@ -209,6 +235,8 @@ READERS: Mapping[str, Callable[[Path, Options], LayerGraph]] = MappingProxyType(
         ".onnx": _onnx,
         ".json": _config,
         ".pt2": _pt2,
+        ".csv": _scalesim,
+        ".tflite": _tflite,
         **dict.fromkeys(PICKLES, _pickle),
     }
 )

@@ -2,10 +2,10 @@
 
 Clusters of an optimum are runs of the sorted values, so `F_j(e) = min_s F_{j-1}(s) + sse(s, e)` finds it (Wang and
 Song, *Ckmeans.1d.dp*, R Journal 2011). Millions of values are first taken in blocks, with a bound from below: in an
-optimum a cut is the midpoint of its two centroids c1 < c2, so a block [lo, hi] with a cut inside may be given whole
-to the left cluster at a loss of no more than `2 (c2 - c1) * sum (x - lo)`. Where that bound exceeds the cost of a
-known clustering no optimum is cut; elsewhere blocks are divided, and once only single values are left the programme
-is the exact one.
+optimum a cut is the midpoint of its two centroids c1 < c2, so a block with a cut inside may be given whole to
+the better of both clusters at a loss of no more than `(c2 - c1) * sum |x - mean|`, which is at most
+`(c2 - c1) * sqrt(mass * sse)`. Where that bound exceeds the cost of a known clustering no optimum is cut; elsewhere
+blocks are divided, and once only single values are left the programme is the exact one.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from energysim.clustering.running_sums import BLOCK, RunningSums
 from energysim.clustering.scalar_layers import Blocks, Floats, Layers, Places, least_costs, trace
 
-FIRST_BLOCKS = 3000
+FIRST_BLOCKS = 1500
 """Blocks that are looked at first, and more of them for more than 64 clusters."""
 SLACK = 1e-10
 """Relative rounding of the sums, far above what they lose in 64 bits: a bound within it excludes nothing."""
@@ -30,10 +31,11 @@ def exact_scalar(
 
     With `fixed_zero` centroid 0 is zero and the others follow in rising order.
     """
-    given = values.cpu().numpy()
-    distinct, mass = _distinct(given, None if weights is None else weights.cpu().numpy())
-    starts, zero_run = optimal_cuts(distinct, mass, n_clusters, fixed_zero)
-    centroids = np.add.reduceat(distinct * mass, starts) / np.add.reduceat(mass, starts)
+    line = _line(values, weights, fixed_zero)
+    starts, zero_run = _cuts(line, n_clusters)
+    sums = line.sums.at(np.append(starts, len(line.sums)))
+    mass, first = np.diff(sums[:2], axis=1)
+    centroids = first / mass * line.sums.scale + line.sums.shift
     order = np.arange(len(starts))
     if fixed_zero and zero_run is not None:
         centroids[zero_run] = 0.0
@@ -42,11 +44,17 @@ def exact_scalar(
     centroids = centroids[order]
     if fixed_zero and zero_run is None:
         centroids, rank = np.insert(centroids, 0, 0.0), rank + 1
-    labels = rank[np.searchsorted(distinct[starts[1:]], given, side="right")]
-    rounded = torch.from_numpy(centroids).to(values)
-    chosen = torch.from_numpy(labels).to(values.device)
-    gap = (values.double() - rounded.double()[chosen]) ** 2
-    return rounded, chosen, float((gap if weights is None else gap * weights).sum())
+    firsts = torch.from_numpy(line.sums.values[starts[1:]]).to(values)
+    del line
+    rounded, ranks = torch.from_numpy(centroids).to(values), torch.from_numpy(rank).to(values.device)
+    labels = torch.empty(len(values), dtype=torch.int64, device=values.device)
+    inertia = 0.0
+    for start in range(0, len(values), BLOCK):
+        part = slice(start, start + BLOCK)
+        labels[part] = ranks[torch.bucketize(values[part].contiguous(), firsts, right=True)]
+        gap = (values[part].double() - rounded.double()[labels[part]]) ** 2
+        inertia += float((gap if weights is None else gap * weights[part]).sum())
+    return rounded, labels, inertia
 
 
 def settled_scalar(values: Tensor, n_clusters: int, weights: Tensor | None, fixed_zero: bool) -> Tensor:
@@ -54,28 +62,29 @@ def settled_scalar(values: Tensor, n_clusters: int, weights: Tensor | None, fixe
 
     They begin as dense as an optimum for many clusters would be. Zero comes first with `fixed_zero`.
     """
-    distinct, mass = _distinct(values.cpu().numpy(), None if weights is None else weights.cpu().numpy())
-    line = _line(distinct, mass, fixed_zero)
+    line = _line(values, weights, fixed_zero)
     _, centroids = line.settled(
         line.spread(n_clusters, line.first_edges(max(FIRST_BLOCKS, FIRST_BLOCKS * n_clusters // 64)))
     )
-    found = (np.sort(centroids) - line.zero) * line.scale
+    found = np.sort(centroids) * line.sums.scale + line.sums.shift
     if fixed_zero:
         zero = int(np.abs(found).argmin())
         found = np.concatenate(([0.0], np.delete(found, zero)))
     return torch.from_numpy(found).to(values)
 
 
-def _distinct(values: NDArray[np.floating], weights: NDArray[np.floating] | None) -> tuple[Floats, Floats]:
+def _line(values: Tensor, weights: Tensor | None, fixed_zero: bool) -> "_Line":
     """Distinct values in rising order and the weight that each carries; values of no weight are left out."""
     if weights is None:
-        rising = np.sort(values)
-        first = np.flatnonzero(np.concatenate(([True], rising[1:] != rising[:-1])))
-        return rising[first].astype(np.float64), np.diff(first, append=len(rising)).astype(np.float64)
-    found, inverse = np.unique(values.astype(np.float64), return_inverse=True)
-    mass = np.bincount(inverse, weights.astype(np.float64), len(found))
-    carried: Floats = mass[mass > 0].astype(np.float64)
-    return found[mass > 0], carried
+        rising = np.sort(values.cpu().numpy())
+        new = np.concatenate(([True], rising[1:] != rising[:-1], [True]))
+        distinct = rising[new[:-1]]
+        del rising
+        first: NDArray[np.uint32] = np.flatnonzero(new).astype(np.uint32)
+        return _Line(RunningSums(distinct, first[1:] - first[:-1], fixed_zero), fixed_zero)
+    found, inverse = np.unique(values.cpu().numpy(), return_inverse=True)
+    mass = np.bincount(inverse, weights.cpu().numpy().astype(np.float64), len(found))
+    return _Line(RunningSums(found[mass > 0], mass[mass > 0], fixed_zero), fixed_zero)
 
 
 def optimal_cuts(values: Floats, mass: Floats, n_clusters: int, fixed_zero: bool = False) -> tuple[Places, int | None]:
@@ -83,15 +92,20 @@ def optimal_cuts(values: Floats, mass: Floats, n_clusters: int, fixed_zero: bool
 
     No more than `n_clusters` runs, none of them empty; the run is None where no value belongs to the zero centroid.
     """
-    few = max(FIRST_BLOCKS, FIRST_BLOCKS * n_clusters // 64)
-    line = _line(values, mass, fixed_zero)
+    return _cuts(_Line(RunningSums(values, mass, fixed_zero), fixed_zero), n_clusters)
+
+
+def _cuts(line: "_Line", n_clusters: int) -> tuple[Places, int | None]:
+    few, fixed_zero = max(FIRST_BLOCKS, FIRST_BLOCKS * n_clusters // 64), line.fixed_zero
     edges = line.first_edges(few)
     divisible = np.diff(edges) > 1
-    windows = np.tile(np.array([0, len(values)]), (2 if fixed_zero else 1, n_clusters + 1, 1))
+    windows = np.tile(np.array([0, len(line.sums)]), (2 if fixed_zero else 1, n_clusters + 1, 1))
     known, _ = line.settled(line.spread(n_clusters, edges))
     gaps = line.first_gaps(edges, known)
+    spread = abs(float(np.diff(line.sums.at(np.array([0, len(line.sums)]))[2])[0]))
     while True:
-        blocks = Blocks(line.moments[:, edges], line.reliefs(edges, divisible, gaps))
+        reliefs = line.reliefs(edges, divisible, gaps)
+        blocks = Blocks(line.sums.at(edges), np.maximum(np.append(reliefs, 0.0), np.insert(reliefs, 0, 0.0)))
         within = np.searchsorted(edges, windows)
         ahead = least_costs(blocks, within)
         starts, zero_run = trace(blocks, ahead)
@@ -99,52 +113,46 @@ def optimal_cuts(values: Floats, mass: Floats, n_clusters: int, fixed_zero: bool
             return edges[starts], zero_run
         known = min(known, line.settled(line.means(edges[starts], zero_run))[0])
         back = least_costs(blocks.reversed(), (len(edges) - 1 - within)[::-1, ::-1, ::-1])
-        limit = known + SLACK * (known + abs(line.moments[2, -1] - line.moments[2, 0]))
-        edges, divisible, gaps, windows = _refined(line, edges, divisible, gaps, blocks.relief, ahead, back, limit, few)
+        limit = known + SLACK * (known + spread)
+        edges, divisible, gaps, windows = _refined(line, edges, divisible, gaps, reliefs, ahead, back, limit, few)
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """Rising distinct values, about their median and scaled to about 1, where zero lies there, and running sums.
+    """Rising distinct values by their running sums, and what of them a clustering needs to know."""
 
-    The sums (4, n + 1) of mass, mass x, mass x^2, and mass x^2 about zero count from the median outwards, so that an
-    outlier at an end spoils no sum but its own.
-    """
-
-    values: Floats
-    zero: float
-    scale: float
-    moments: Floats
+    sums: RunningSums
     fixed_zero: bool
 
     def first_edges(self, few: int) -> Places:
         """First blocks: half equally full, half equally wide, so that neither bulk nor tails are coarse."""
-        count = len(self.values)
+        count = len(self.sums)
         if count <= few:
             return np.arange(count + 1)
         full = np.linspace(0, count, few // 2).astype(np.int64)
-        wide = np.searchsorted(self.values, np.linspace(self.values[0], self.values[-1], few // 2))
+        low, high = self.sums.about(np.array([0, count - 1])).tolist()
+        wide = self.sums.place(np.linspace(low, high, few // 2))
         return np.unique(np.concatenate((full, wide, [0, count])))
 
     def spread(self, n_clusters: int, edges: Places) -> Floats:
         """First centroids as dense as the cube root of the values' density, which is right for many clusters."""
-        low, high = self.values[edges[:-1]], self.values[edges[1:] - 1]
+        low, high = self.sums.about(edges[:-1]), self.sums.about(edges[1:] - 1)
         width = np.diff(low, append=high[-1])
-        share = np.cumsum(np.cbrt(np.diff(self.moments[0, edges]) * width * width))
+        share = np.cumsum(np.cbrt(np.diff(self.sums.at(edges)[0]) * width * width))
         place = np.searchsorted(share, (np.arange(n_clusters) + 0.5) / n_clusters * share[-1])
         centroids: Floats = (low[place] + high[place]) / 2
         if self.fixed_zero:
-            centroids[np.abs(centroids - self.zero).argmin()] = self.zero
+            centroids[np.abs(centroids - self.sums.zero).argmin()] = self.sums.zero
         return centroids
 
     def means(self, starts: Places, zero_run: int | None) -> Floats:
         """Centroids of the runs that begin at these places, rising."""
-        mass, first = np.diff(self.moments[:2, np.append(starts, len(self.values))], axis=1)
+        mass, first = np.diff(self.sums.at(np.append(starts, len(self.sums)))[:2], axis=1)
         centroids: Floats = first / mass
         if zero_run is not None:
-            centroids[zero_run] = self.zero
+            centroids[zero_run] = self.sums.zero
         elif self.fixed_zero:
-            centroids = np.append(centroids, self.zero)
+            centroids = np.append(centroids, self.sums.zero)
         return np.sort(centroids)
 
     def settled(self, centroids: Floats) -> tuple[float, Floats]:
@@ -152,13 +160,13 @@ class _Line:
         cost, best = np.inf, centroids
         for _ in range(2000):
             centroids = np.sort(centroids)
-            cuts = np.searchsorted(self.values, (centroids[1:] + centroids[:-1]) / 2)
-            mass, first, second, about_zero = np.diff(self.moments[:, [0, *cuts, len(self.values)]], axis=1)
+            cuts = self.sums.place((centroids[1:] + centroids[:-1]) / 2)
+            mass, first, second, *about_zero = np.diff(self.sums.at(np.array([0, *cuts, len(self.sums)])), axis=1)
             moved = np.where(mass > 0, first / np.where(mass > 0, mass, 1.0), centroids)
             sse = np.maximum(second - first * moved, 0.0)
             if self.fixed_zero:
-                at_zero = int(np.abs(centroids - self.zero).argmin())
-                sse[at_zero], moved[at_zero] = about_zero[at_zero], self.zero
+                at_zero = int(np.abs(centroids - self.sums.zero).argmin())
+                sse[at_zero], moved[at_zero] = about_zero[0][at_zero], self.sums.zero
             if sse.sum() >= cost:
                 break
             cost, best = float(sse.sum()), moved
@@ -167,40 +175,35 @@ class _Line:
 
     def first_gaps(self, edges: Places, known: float) -> Floats:
         """Half the distance of two centroids whose cut lies in a block, at most, when no cluster costs over `known`."""
-        blocks = Blocks(self.moments[:, edges], np.zeros(len(edges)))
+        blocks = Blocks(self.sums.at(edges), np.zeros(len(edges)))
         first = np.maximum(_reach(blocks, known)[:-1] - 1, 0)
         last = np.minimum(len(edges) - _reach(blocks.reversed(), known)[::-1][1:], len(edges) - 1)
         return self.gaps(edges, edges[first], edges[last])
 
     def gaps(self, edges: Places, first: Places, last: Places) -> Floats:
         """Half gaps by block when the cluster left of a cut in it begins at `first` at the earliest, and so on."""
-        line = Blocks(self.moments, np.zeros(0))
-        low, high = self.values[edges[:-1]], self.values[edges[1:] - 1]
-        left = line.mean(first, edges[:-1])
-        right = line.mean(edges[1:], last)
-        left = np.where(np.isnan(left), self.values[np.minimum(first, edges[:-1])], left)
-        right = np.where(np.isnan(right), self.values[np.maximum(last, edges[1:]) - 1], right)
+        low, high = self.sums.about(edges[:-1]), self.sums.about(edges[1:] - 1)
+        left = self.mean(first, edges[:-1])
+        right = self.mean(edges[1:], last)
+        left = np.where(np.isnan(left), self.sums.about(np.minimum(first, edges[:-1])), left)
+        right = np.where(np.isnan(right), self.sums.about(np.maximum(last, edges[1:]) - 1), right)
         if self.fixed_zero:
-            left, right = np.minimum(left, self.zero), np.maximum(right, self.zero)
+            left, right = np.minimum(left, self.sums.zero), np.maximum(right, self.sums.zero)
         gaps: Floats = np.maximum(np.minimum(high - left, right - low), 0.0)
         return gaps
 
+    def mean(self, start: Places, end: Places) -> Floats:
+        """Mean of the values from place `start` to place `end`, NaN where there are none."""
+        mass, first = self.sums.at(end)[:2] - self.sums.at(start)[:2]
+        mean: Floats = np.divide(first, mass, out=np.full(len(mass), np.nan), where=mass > 0)
+        return mean
+
     def reliefs(self, edges: Places, divisible: NDArray[np.bool_], gaps: Floats) -> Floats:
-        """What a cut inside the block before each edge may cost less than one at that edge, (m + 1,)."""
-        mass, first = np.diff(self.moments[:2, edges], axis=1)
-        beyond = np.maximum(first - mass * self.values[edges[:-1]], 0.0)
-        return np.concatenate(([0.0], np.where(divisible, 4 * gaps * beyond, 0.0)))
-
-
-def _line(values: Floats, mass: Floats, fixed_zero: bool) -> _Line:
-    middle = len(values) // 2
-    scale = max(float(np.abs(values).max()), float(np.finfo(np.float64).tiny))
-    about = (values - values[middle]) / scale
-    terms = np.stack((mass, mass * about, mass * about * about, mass * (values / scale) ** 2))
-    moments = np.zeros((4, len(values) + 1))
-    np.cumsum(terms[:, middle:], axis=1, out=moments[:, middle + 1 :])
-    moments[:, :middle] = -np.cumsum(terms[:, :middle][:, ::-1], axis=1)[:, ::-1]
-    return _Line(about, -float(values[middle]) / scale, scale, moments, fixed_zero)
+        """What a cut inside each block (m,) may cost less than one at the better of its two edges."""
+        mass, first, second = np.diff(self.sums.at(edges)[:3], axis=1)
+        around = np.maximum(second - first * first / mass, 0.0)
+        reliefs: Floats = np.where(divisible, 2 * gaps * np.sqrt(mass * around), 0.0)
+        return reliefs
 
 
 def _reach(blocks: Blocks, limit: float) -> Places:
@@ -229,30 +232,33 @@ def _refined(
 
     With them the blocks' half gaps, and the windows of places (planes, k + 1, 2) for every cut.
     """
-    count, total_clusters = len(edges) - 1, ahead.windows.shape[1] - 1
-    divided, kept = np.zeros(count + 1, dtype=np.bool_), np.zeros(count + 1, dtype=np.bool_)
-    windows = np.tile(np.array([1, 0]), (len(ahead.rows), total_clusters + 1, 1))
+    count, n_clusters = len(edges) - 1, ahead.windows.shape[1] - 1
+    divided, kept = np.zeros(count, dtype=np.bool_), np.zeros(count + 1, dtype=np.bool_)
+    windows = np.tile(np.array([1, 0]), (len(ahead.rows), n_clusters + 1, 1))
+    windows[0, 0], windows[-1, -1] = edges[0], edges[-1]
     for plane in range(len(ahead.rows)):
-        for j in range(total_clusters + 1):
+        for j in range(1, n_clusters):
             low, high = ahead.windows[plane, j].tolist()
             if low > high:
                 continue
-            other = back.span(len(ahead.rows) - 1 - plane, total_clusters - j, count - high, count - low)[::-1]
+            other = back.span(len(ahead.rows) - 1 - plane, n_clusters - j, count - high, count - low)[::-1]
             total = ahead.rows[plane][j] + other
-            kept[low : high + 1] |= total <= limit
-            possible = total - reliefs[low : high + 1] <= limit
-            divided[low : high + 1] |= possible
-            places = np.flatnonzero(possible)
+            at_edge = total <= limit
+            inside = np.minimum(total[1:], total[:-1]) - reliefs[low:high] <= limit
+            kept[low : high + 1] |= at_edge
+            divided[low:high] |= inside & divisible[low:high]
+            at_edge[1:] |= inside
+            at_edge[:-1] |= inside
+            places = np.flatnonzero(at_edge)
             if len(places):
-                windows[plane, j] = edges[max(low + places[0] - 1, 0)], edges[low + places[-1]]
-    divided = divided[1:] & divisible
+                windows[plane, j] = edges[low + places[0]], edges[low + places[-1]]
     kept[[0, -1]] = True
     kept[:-1] |= divided
     kept[1:] |= divided
-    pieces = max(2, min(64, few // max(1, int(divided.sum()))))
+    pieces = max(4, min(64, few // max(1, int(divided.sum()))))
     first, last = edges[:-1][divided], edges[1:][divided]
     inside = first[:, None] + (last - first)[:, None] * np.arange(1, pieces) // pieces
-    finer = np.unique(np.concatenate((edges[kept], inside.reshape(-1))))
+    finer: Places = np.unique(np.concatenate((edges[kept], inside.reshape(-1))))
     parent = np.searchsorted(edges, finer[:-1], side="right") - 1
     narrowed = np.minimum(gaps[parent], line.gaps(finer, *_neighbours(finer, windows)))
     return finer, divided[parent] & (np.diff(finer) > 1), narrowed, windows

@@ -6,17 +6,17 @@ others a weight counts as shared when few values, rows, slices or filters repeat
 
 from collections.abc import Mapping
 from math import prod
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from energysim import __version__
+from energysim.clustering.distinct import bits_of, distinct_rows
 from energysim.clustering.weights import check_tensor, guessed_kind, identity, to_dense
 from energysim.compressed.bits import width_bits
 from energysim.compressed.codings import smallest
-from energysim.compressed.model import FLOATING, Clustered, CompressedModel, Dense, Values, zero_of
+from energysim.compressed.model import FLOATING, Clustered, CompressedModel, Dense, zero_of
 from energysim.compressed.report import weight_report
 from energysim.errors import InputError
 from energysim.granularity import Granularity
@@ -84,9 +84,12 @@ def smallest_clustering(dense: Dense) -> Clustered | None:
         samples = np.ascontiguousarray(granularity.samples(dense.values))
         if samples.shape[1] == 1 and kind != "scalar":
             continue
-        if _hopeless(samples, least):
+        # Bits, not values: -0 is not 0, and a NaN is itself. A codebook of `limit` rows alone would be too large.
+        limit = 1 + int(least / (8 * samples.itemsize * samples.shape[1]))
+        found = distinct_rows(bits_of(samples), limit)
+        if found is None:
             continue
-        distinct, indices = _distinct(samples)
+        distinct, indices = samples[found[0]], found[1]
         size = len(samples) * width_bits(len(distinct)) + distinct.size * distinct.itemsize * 8
         if size <= least:
             least = size
@@ -94,22 +97,6 @@ def smallest_clustering(dense: Dense) -> Clustered | None:
             coding = smallest(kept, len(distinct), zero_of(distinct[None]))
             best = Clustered(distinct[None], kept, dense.shape, dense.dtype, granularity, dense.kind, coding)
     return best
-
-
-def _hopeless(samples: Values, least_bits: float) -> bool:
-    """Whether the distinct rows among the first ones alone would be a codebook that is too large."""
-    some = samples[: 1 + int(2 * least_bits / (samples.shape[1] * samples.itemsize * 8))]
-    return bool(len(_distinct(some)[0]) * samples.shape[1] * samples.itemsize * 8 > least_bits)
-
-
-def _distinct(samples: Values) -> tuple[Values, Any]:
-    """Distinct rows, told apart by their bits (so -0 is not 0, and a NaN is itself), and which one each row is."""
-    bits = samples.view(f"u{samples.itemsize}")
-    if bits.shape[1] == 1:
-        distinct, indices = np.unique(bits[:, 0], return_inverse=True)
-        return distinct[:, None].view(samples.dtype), indices
-    distinct, indices = np.unique(bits, axis=0, return_inverse=True)
-    return distinct.view(samples.dtype), indices.ravel()
 
 
 def _of_coremltools(key: str, dense: Dense, state: Mapping[str, Tensor]) -> Clustered | str | None:

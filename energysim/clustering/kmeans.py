@@ -4,9 +4,11 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from energysim.clustering.distinct import bits_of, distinct_rows
 from energysim.clustering.exact_scalar import exact_scalar, settled_scalar
 from energysim.clustering.lloyd import lloyd
 from energysim.errors import InputError, unknown
@@ -61,17 +63,17 @@ def kmeans(
     first = None if isinstance(init, str) else _check_init(init, k, points, fixed_zero)
     if isinstance(init, str) and init not in INITS:
         raise unknown("init", init, INITS)
-    distinct = _distinct_up_to(points, k + 1, fixed_zero)
-    if distinct is not None and len(distinct) < k:
+    few = _distinct_up_to(points, k + 1, fixed_zero)
+    if few is not None and len(few[0]) < k:
         # A weight's own message names its layer: the caller knows it.
         warnings.warn(
-            f"{k} clusters asked for, but there are only {len(distinct)} distinct samples"
-            f"{' (zero counted)' if fixed_zero else ''}: {len(distinct)} centroids",
+            f"{k} clusters asked for, but there are only {len(few[0])} distinct samples"
+            f"{' (zero counted)' if fixed_zero else ''}: {len(few[0])} centroids",
             FewerClustersWarning,
             stacklevel=2,
         )
-    if distinct is not None and len(distinct) <= k:
-        return _lossless(points, distinct)
+    if few is not None:
+        return KMeansResult(*few, 0.0, 0)
     if points.shape[1] == 1 and first is None and k > MOST_EXACT:
         first = settled_scalar(points[:, 0], k, weights, fixed_zero)[:, None]
     elif points.shape[1] == 1 and first is None:
@@ -131,27 +133,26 @@ def _check_init(init: Any, k: int, points: Tensor, fixed_zero: bool) -> Tensor:
     return first.clone()
 
 
-def _distinct_up_to(points: Tensor, limit: int, fixed_zero: bool) -> Tensor | None:
-    """The distinct samples in order (zero first when it is fixed), or None when there are `limit` or more."""
-    zero = points.new_zeros(1 if fixed_zero else 0, points.shape[1])
-    some: Tensor = torch.unique(torch.cat((zero, points[: 4 * limit])) + 0.0, dim=0)
-    if len(some) >= limit:
+def _distinct_up_to(points: Tensor, limit: int, fixed_zero: bool) -> tuple[Tensor, Tensor] | None:
+    """The distinct samples in order (zero first when it is fixed) and which of them each sample (N,) is.
+
+    None where there are `limit` or more.
+    """
+    if len(points) > 8 * limit and _distinct_up_to(points[: 4 * limit], limit, fixed_zero) is None:
         return None
-    every: Tensor = torch.unique(torch.cat((zero, points)) + 0.0, dim=0)
-    if len(every) >= limit:
+    zero = points.new_zeros(1, points.shape[1])
+    values = (torch.cat((zero, points)) if fixed_zero else points).add(0.0).cpu().numpy()
+    found = distinct_rows(bits_of(values), limit)
+    if found is None:
         return None
+    order = np.lexsort(values[found[0]].T[::-1])
+    distinct = torch.from_numpy(values[found[0][order]]).to(points)
+    labels = torch.from_numpy(order.argsort()[found[1]]).to(points.device)
     if fixed_zero:
-        is_zero = ~every.any(dim=1)
-        every = torch.cat((every[is_zero], every[~is_zero]))
-    return every
-
-
-def _lossless(points: Tensor, distinct: Tensor) -> KMeansResult:
-    """Every distinct sample is its own centroid."""
-    _, inverse = torch.unique(torch.cat((distinct, points)) + 0.0, dim=0, return_inverse=True)
-    place = torch.empty(len(distinct), dtype=torch.int64, device=points.device)
-    place[inverse[: len(distinct)]] = torch.arange(len(distinct), device=points.device)
-    return KMeansResult(distinct, place[inverse[len(distinct) :]], 0.0, 0)
+        others = torch.arange(len(distinct), device=points.device)
+        zero_first = torch.cat((labels[:1], others[others != labels[0]]))
+        distinct, labels = distinct[zero_first], zero_first.argsort()[labels[1:]]
+    return distinct, labels
 
 
 def first_centroids(samples: Tensor, n_clusters: int, seed: int, init: str) -> Tensor:
@@ -162,8 +163,7 @@ def first_centroids(samples: Tensor, n_clusters: int, seed: int, init: str) -> T
     points = check_samples(samples)
     if init not in ("k-means++", "random"):
         raise unknown("init", init, ("k-means++", "random"))
-    distinct = _distinct_up_to(points, n_clusters + 1, False)
-    if distinct is not None:
+    if _distinct_up_to(points, n_clusters + 1, False) is not None:
         return kmeans(points, n_clusters, seed=seed).centroids
     generator = torch.Generator().manual_seed(seed)
     if init == "random":

@@ -11,7 +11,7 @@ Places = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """Runs of rising values: moments (4, m + 1) at their edges, and what a cut inside the block before an edge may
+    """Runs of rising values: moments (3 or 4, m + 1) at their edges, and what a cut inside a block beside an edge may
     cost less than a cut at that edge, (m + 1,)."""
 
     moments: Floats
@@ -26,12 +26,6 @@ class Blocks:
         mass, first, second = self.moments[:3, end] - self.moments[:3, start]
         least: Floats = np.maximum(second - first * first / np.where(mass > 0, mass, 1.0), 0.0)
         return least
-
-    def mean(self, start: Places, end: Places) -> Floats:
-        """Mean of the values from edge `start` to edge `end`, NaN where there are none."""
-        mass, first = self.moments[:2, end] - self.moments[:2, start]
-        mean: Floats = np.divide(first, mass, out=np.full(len(mass), np.nan), where=mass > 0)
-        return mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +53,10 @@ def least_costs(blocks: Blocks, windows: Places) -> Layers:
 
     Where blocks may still be cut this is a bound from below, otherwise the least cost.
     """
-    planes, about_zero = range(len(windows)), blocks.moments[3] - blocks.moments[3, 0]
-    least = Layers(windows, [[np.zeros(1) if plane == 0 else np.zeros(0)] for plane in planes])
+    planes = range(len(windows))
+    about_zero = blocks.moments[-1] - blocks.moments[-1, 0]
+    least = Layers(windows, [[blocks.relief[:1] if plane == 0 else np.zeros(0)] for plane in planes])
+    # The beginning is no cut: what is granted there is taken back.
     windows[:, 0] = [[0, 0], [1, 0]][: len(windows)]
     for j in range(1, windows.shape[1]):
         for plane in planes:
@@ -99,7 +95,12 @@ def _lower(row: Floats, low: int, opened: Floats, begin: int, blocks: Blocks) ->
         lengths = np.minimum(chosen[np.minimum(rows + step, count + 1)], ends - 1) - from_place + 1
         offsets = np.cumsum(lengths) - lengths
         starts = np.arange(int(lengths.sum())) + np.repeat(from_place - offsets, lengths)
-        costs = opened[starts - begin] + blocks.sse(starts, np.repeat(ends, lengths))
+        # `blocks.sse`, without a gather where a repetition does; every block has mass.
+        mass, first_moment, costs = (np.repeat(row[ends], lengths) - row.take(starts) for row in blocks.moments[:3])
+        first_moment *= first_moment
+        first_moment /= mass
+        np.maximum(np.subtract(costs, first_moment, out=costs), 0.0, out=costs)
+        costs += opened.take(starts - begin)
         best = np.minimum.reduceat(costs, offsets)
         hits = np.flatnonzero(costs == np.repeat(best, lengths))
         chosen[rows] = starts[hits[np.searchsorted(hits, offsets)]]
@@ -115,19 +116,28 @@ def trace(blocks: Blocks, least: Layers) -> tuple[Places, int | None]:
     for j in range(least.windows.shape[1] - 1, 0, -1):
         if end == 0:
             break
-        opened = least.span(plane, j - 1, 0, end) - blocks.relief[: end + 1]
-        if np.isfinite(opened[end]) and opened[end] <= least.span(plane, j, end, end)[0]:
+        first, opened = _opened(least, plane, j - 1, end, blocks)
+        if first + len(opened) > end and opened[-1] <= least.span(plane, j, end, end)[0]:
             continue
-        costs = opened[:end] + blocks.sse(np.arange(end), np.full(end, end))
-        start = int(costs.argmin())
+        opened = opened[: max(0, end - first)]
+        costs = opened + blocks.sse(np.arange(first, first + len(opened)), np.full(len(opened), end))
+        start = first + int(costs.argmin()) if len(costs) else end
         if plane == 1:
-            opened = least.span(0, j - 1, 0, end) - blocks.relief[: end + 1]
-            at_zero = opened + blocks.moments[3, end] - blocks.moments[3, : end + 1]
-            if at_zero.min() <= costs[start]:
-                plane, start = 0, int(at_zero.argmin())
+            begin, opened = _opened(least, 0, j - 1, end, blocks)
+            at_zero = opened + blocks.moments[-1, end] - blocks.moments[-1, begin : begin + len(opened)]
+            if len(at_zero) and not (len(costs) and costs.min() < at_zero.min()):
+                plane, start = 0, begin + int(at_zero.argmin())
                 zero_start = start if start < end else None
         if start < end:
             starts.append(start)
         end = start
     starts.reverse()
     return np.array(starts, dtype=np.int64), None if zero_start is None else starts.index(zero_start)
+
+
+def _opened(least: Layers, plane: int, j: int, end: int, blocks: Blocks) -> tuple[int, Floats]:
+    """The first edge where the j-th cluster may end, and the costs there and at the next ones, `end` the last."""
+    first, last = least.windows[plane, j].tolist()
+    count = max(0, min(last, end) - first + 1)
+    row: Floats = least.rows[plane][j][:count] - blocks.relief[first : first + count]
+    return first, row

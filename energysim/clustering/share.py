@@ -31,6 +31,8 @@ from energysim.compressed.report import weight_report
 from energysim.errors import InputError
 from energysim.granularity import Granularity
 
+LARGEST = 1e150
+"""Magnitude of a weight of 64 bits that can be shared."""
 Progress = Callable[[int, int], None]
 """Called with weights done and weights in all."""
 
@@ -142,7 +144,8 @@ def clustered(
     padded = [torch.cat([book, book[-1:].expand(most - len(book), -1)]) for book in books]
     dtype = DTYPES[tensor.dtype]
     codebooks = to_dense(weight.name, torch.stack(padded).to(tensor.dtype)).values
-    indices = torch.cat(labels).cpu().numpy().astype(np.uint32)
+    together = torch.cat(labels) if len(labels) > 1 else labels[0]
+    indices = together.cpu().numpy().astype(np.uint32)
     along = None if scale is None else scale.flatten().cpu().numpy()
     if coding == "smallest":
         coding = smallest(indices, most, zero_of(codebooks))
@@ -159,6 +162,8 @@ def checked(tensor: Tensor, weight: Weight) -> Tensor:
         raise InputError(f"weight '{weight.name}' is {dtype}; only {', '.join(FLOATING)} can be shared")
     if bad := int((~torch.isfinite(values)).sum()):
         raise InputError(f"weight '{weight.name}': {bad} of {values.numel()} values are NaN or infinite")
+    if values.dtype == torch.float64 and values.numel() and float(values.abs().max()) > LARGEST:
+        raise InputError(f"weight '{weight.name}': values beyond {LARGEST:g} have no squares to compare in 64 bits")
     return values
 
 
@@ -197,4 +202,4 @@ def _cluster(samples: Tensor, k: int, zero_share: float, seed: int) -> tuple[Ten
             result = kmeans(samples, k, seed=seed)
     fewer = len(result.centroids) < k
     notes = [f"{k} centroids asked, {len(result.centroids)} distinct samples: fewer kept"] if fewer else []
-    return result.centroids, result.labels.cpu(), notes
+    return result.centroids, result.labels.int().cpu(), notes

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from energysim.errors import EnergysimError
 from energysim.workload import onnx_fuse
+from energysim.workload.graph import clean_name
 from energysim.workload.layer import Layer
 from energysim.workload.onnx_control import run_control
 from energysim.workload.onnx_infer import DOMAINS, Inference, Typed, contradiction, label
-from energysim.workload.onnx_names import NameGiver
-from energysim.workload.onnx_operations import OnnxCall, Part, house_name
+from energysim.workload.onnx_names import NameGiver, module_path
+from energysim.workload.onnx_operations import OnnxCall, house_name
 from energysim.workload.onnx_patterns import written_out
 from energysim.workload.onnx_scope import SHAPE_ONLY, Absorbed, Scope
 from energysim.workload.onnx_sequences import SEQUENCES, sequence_results
@@ -30,8 +31,18 @@ from energysim.workload.onnx_types import (
     uniform,
 )
 from energysim.workload.onnx_values import MOVES, Applied, evaluated
-from energysim.workload.onnx_work import READ_PLACES, Work, constant, formatted, operation_of, stored_names
+from energysim.workload.onnx_work import (
+    READ_PLACES,
+    Work,
+    constant,
+    formatted,
+    labelled,
+    operation_of,
+    stored_names,
+    with_result_bits,
+)
 from energysim.workload.operations import traffic
+from energysim.workload.several import Part
 
 if TYPE_CHECKING:
     import onnx
@@ -53,6 +64,8 @@ class GraphReader:
     repeat: int = 1
     read: set[str] = field(default_factory=set)
     weights: dict[str, dict[str, frozenset[str]]] = field(default_factory=dict)
+    operands: dict[str, dict[str, str]] = field(default_factory=dict)
+    results: dict[int, str] = field(default_factory=dict)
 
     def enter(self, graph: "onnx.GraphProto") -> None:
         """Take note of the trained numbers of a graph: floats and narrow integers, and int32 where they are biases."""
@@ -78,6 +91,19 @@ class GraphReader:
                     self._node(node, index, scope)
             except FAULTS as error:
                 raise contradiction(node, error) from error
+
+    def settle_widths(self, scope: Scope) -> None:
+        """Give layers the widths of their results that are known by name."""
+        for name, bits in scope.widths.items():
+            value = scope.values.get(name)
+            number = uniform(value.owner) if value is not None and value.owner is not None and value.elements else None
+            if value is not None and number and value.elements == self.work.written[number - 1]:
+                layer = self.work.layers[number - 1]
+                self.work.layers[number - 1] = with_result_bits(layer, bits)
+
+    def unreached(self) -> tuple[str, ...]:
+        """Modules, or initialisers, of which some trained numbers were never used."""
+        return tuple(dict.fromkeys(module_path(name) or clean_name(name) for name in self.work.uncounted))
 
     def _node(self, node: "onnx.NodeProto", index: int, scope: Scope) -> None:
         inputs = [scope.find(name, node) if name else None for name in node.input]
@@ -270,15 +296,18 @@ class GraphReader:
             self.work.warnings.append(f"{name}: the size of its result depends on values; the largest is assumed")
         out_bits = self._result_bits(node.op_type, typed)
         numbers: list[int] = []
+        inside = {place for part in parts for place in part.reads}
         for i, part in enumerate(parts):
-            layer = part.layer if i else replace(part.layer, parameters=self.count(trained))
-            before = [numbers[place] for place in part.after]
+            places_read = [*part.reads, *(place for place in range(len(reads)) if i == 0 and place not in inside)]
+            operands_read = [each for place in places_read if (each := _at(reads, place)) is not None]
             from_outside = [each for place in part.reads if (each := _at(reads, place)) is not None]
-            last = i == len(parts) - 1
-            layer = formatted(layer, from_outside, out_bits if last else 0)
-            elements = sum(map(prod, shapes)) if last else layer.output.elements(layer.dims)
+            layer = replace(part.layer, parameters=self.count(self.trained(node.op_type, operands_read)))
+            layer = formatted(layer, from_outside, out_bits if i == len(parts) - 1 else 0)
+            elements = sum(map(prod, shapes)) if len(parts) == 1 else layer.output.elements(layer.dims)
+            before = [numbers[place] for place in part.after]
             numbers.append(self.emit(layer, [y for y in from_outside if y.stored is None], before, elements))
             self.weights[layer.name] = stored_names(from_outside)
+            self.operands[layer.name] = {key: y.name for key, y in labelled(from_outside).items() if y.stored is None}
             if kind != "compute":
                 (self.work.unknown if kind == "unknown" else self.work.assumed).append(layer.name)
         self._give(node, typed, numbers[-1], scope)
@@ -339,6 +368,8 @@ class GraphReader:
             self.work.edges[key] = self.work.edges.get(key, 0) + min(elements, self.work.written[number - 1])
 
     def _give(self, node: "onnx.NodeProto", typed: Sequence[Typed], number: int, scope: Scope) -> None:
+        if node.output:
+            self.results[number] = node.output[0]
         for name, (element_type, shape) in zip(node.output, typed, strict=True):
             owner = None if shape is None else nobody(shape, number)
             scope.give(name, Value(name, shape, element_type, None, owner=owner, bits=WIDTHS.get(element_type, 0)))

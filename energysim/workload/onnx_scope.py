@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from energysim.errors import ModelReadError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import onnx
 
 
+NO_WIDTHS: Mapping[str, int] = MappingProxyType({})
 SHAPE_ONLY = ("Shape", "Size")
 """Operations that read no element of their input."""
 
@@ -30,8 +32,14 @@ class Absorbed:
 class Scope:
     """The values of one graph; those of the graphs around it are found too."""
 
-    def __init__(self, graph: "onnx.GraphProto", outer: "Scope | None" = None) -> None:
-        """Initialisers become values at once; inputs are for the caller to give. Raises ModelReadError for a circle."""
+    def __init__(
+        self, graph: "onnx.GraphProto", outer: "Scope | None" = None, widths: Mapping[str, int] = NO_WIDTHS
+    ) -> None:
+        """Initialisers become values at once; inputs are for the caller to give. Raises ModelReadError for a circle.
+
+        `widths` are bits of values by name, where their types do not say.
+        """
+        self.widths = widths
         check_texts(graph)
         self.proto = graph
         self.outer = outer
@@ -40,7 +48,7 @@ class Scope:
         for tensor in graph.initializer:
             shape = checked_shape(list(tensor.dims), tensor.name)
             value = Value(tensor.name, shape, tensor.data_type, frozenset({tensor.name}), array_of(tensor))
-            value.bits = WIDTHS.get(tensor.data_type, 0)
+            value.bits = widths.get(tensor.name, 0) or WIDTHS.get(tensor.data_type, 0)
             self.values[tensor.name] = value
         for sparse in graph.sparse_initializer:
             name = sparse.values.name
@@ -77,6 +85,7 @@ class Scope:
         if not name:
             return
         value.uses = self.uses.get(name, 0)
+        value.bits = self.widths.get(name, value.bits)
         self.values[name] = value
 
 

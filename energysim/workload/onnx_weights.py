@@ -76,7 +76,7 @@ def measured(elements: Any, signed_zero: int = 0) -> Measured:
         if not many:
             distinct = np.union1d(distinct, chunk)
             many = distinct.size > MOST_DISTINCT
-    return Measured(flat.size, nonzero, None if many else int(distinct.size))
+    return Measured(int(flat.size), int(nonzero), None if many else int(distinct.size))
 
 
 @contextmanager

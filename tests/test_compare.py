@@ -272,6 +272,21 @@ def test_compressions_that_cannot_be(file: Path) -> None:
         rate(compared(SMALL, "eyeriss"))
 
 
+def test_command_reads_models_as_asked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = []
+
+    def reader(reference: object, **reading: object) -> LayerGraph:
+        asked.append(reading)
+        return SMALL
+
+    monkeypatch.setattr("energysim.explore.compare._read", lambda reference, reading: reader(reference, **reading))
+    work = ["compare", "x.onnx", "--on", "one_mac", "--dim", "batch=2", "--trips", "3", "--read-weights"]
+    assert main([*work, "--keep-batchnorm", "--keep-activations"]) == 0
+    given = {"dims": {"batch": 2}, "trips": 3, "read_weights": True}
+    assert asked == [given | {"fold_batchnorm": False, "fuse_activations": False}]
+    assert "small" in capsys.readouterr().out
+
+
 def test_command_with_compression(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     work = ["compare", HERE, "--on", "eyeriss_storage", "--bits", "8", "--compression", "dense", str(file)]
     drawn = tmp_path / "rate.svg"

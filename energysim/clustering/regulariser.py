@@ -190,7 +190,7 @@ def _tied(model: nn.Module, names: Mapping[str, int]) -> list[str]:
 def smallest(samples: Tensor, share: float) -> Tensor:
     """Which samples (N,) are the `share` * N of least norm, the first among equals."""
     chosen = torch.zeros(len(samples), dtype=torch.bool, device=samples.device)
-    order = torch.argsort((samples * samples).sum(dim=1), stable=True)
+    order = torch.argsort(torch.linalg.vector_norm(samples, dim=1, dtype=torch.float64), stable=True)
     chosen[order[: int(share * len(samples))]] = True
     return chosen
 

@@ -1,6 +1,6 @@
 """How far a shared weight is from what it was: mean squared error, SQNR, cosine, distinct values, bits."""
 
-from math import isfinite, log10, sqrt
+from math import frexp, isfinite, ldexp, log10, sqrt
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,16 @@ def weight_report(name: str, original: Values, tensor: Clustered, notes: tuple[s
     restored = tensor.restored()
     before, after = original.reshape(-1), restored.reshape(-1)
     noise = signal = kept = both = 0.0
+    largest = max(float(np.abs(as_floats(x)).max()) for x in (before, after))
+    # By a power of two near 1, as squares of very small numbers would vanish; a file may hold NaN and infinities.
+    exponent = frexp(largest)[1] if isfinite(largest) else 0
     for start in range(0, after.size, BLOCK):
         part = slice(start, start + BLOCK)
-        was, now = (as_floats(x[part]).astype(np.float64) for x in (before, after))
-        both, signal, kept = both + float(was @ now), signal + float(was @ was), kept + float(now @ now)
-        was -= now
-        noise += float(was @ was)
+        with np.errstate(all="ignore"):
+            was, now = (np.ldexp(as_floats(x[part]).astype(np.float64), -exponent) for x in (before, after))
+            both, signal, kept = both + float(was @ now), signal + float(was @ was), kept + float(now @ now)
+            was -= now
+            noise += float(was @ was)
     if _same_bits(original, restored):
         noise = 0.0  # also where values are not finite
     if not isfinite(signal):
@@ -33,7 +37,7 @@ def weight_report(name: str, original: Values, tensor: Clustered, notes: tuple[s
         tensor.samples,
         tensor.clusters,
         tensor.length,
-        noise / after.size,
+        ldexp(noise / after.size, 2 * exponent),
         10 * log10(signal / noise) if noise and signal else None,
         both / (sqrt(signal) * sqrt(kept)) if signal and kept else None,
         int(np.unique(as_floats(after)).size),

@@ -64,8 +64,9 @@ def count(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Counts:
 
     check(layer, accelerator, mapping)
     bounds = np.array([[loop.bound for loop in mapping.loops]], dtype=object).reshape(1, len(mapping.loops))
-    values, steps = count_many(layer, accelerator, mapping.nest, bounds)
-    dense = Counts({key: int(n[0]) for key, n in sorted(values.items()) if n[0]}, int(steps[0]))
+    values = {key: formula[()] for key, formula in _formulas(_One(layer, accelerator, mapping.nest, bounds)).items()}
+    steps = values.pop(STEPS)
+    dense = Counts({key: n for key, n in sorted(values.items()) if n}, steps)
     return executed(layer, accelerator, mapping, dense)
 
 
@@ -169,6 +170,31 @@ class _Batch:
         """The ranks of a tensor as terms, and each dim it does not have as a rank of coefficient 0."""
         own, dims = [tuple(rank.terms) for rank in tensor.ranks], tensor.dims
         return own + [((d, 0),) for d in DIMS if d not in dims and self.of_dim[d]]
+
+
+class _One(_Batch):
+    """One mapping: its formulas are numbers, each the coefficient of a product of nothing."""
+
+    def __init__(self, layer: Layer, accelerator: Accelerator, nest: tuple[Loop | Storage, ...], bounds: Integers):
+        super().__init__(layer, accelerator, nest, bounds)
+        self.bounds: list[int] = bounds[0].tolist()
+        self._sums: dict[Any, tuple[int, int]] = {}
+
+    def product(self, function: Sums, groups: list[Terms], parts: Parts, which: int) -> Formula:
+        """The product over ranks of one of their two sums."""
+        total = 1
+        for terms in groups:
+            loops = self._loops_of.get(terms)
+            if loops is None:
+                loops = self._loops_of[terms] = [k for d, _ in terms for k in self.of_dim[d]]
+            key = (function, terms, tuple([parts[k] for k in loops]))
+            if key not in self._sums:
+                chains = ((c, d, [(self.bounds[k], parts[k]) for k in self.of_dim[d]]) for d, c in terms)
+                self._sums[key] = function(tuple((c, self.layer.dims[d], _merged(chain)) for c, d, chain in chains))
+            total *= self._sums[key][which]
+            if total == 0:
+                return Formula()
+        return Formula({(): total})
 
 
 DimParts = tuple[tuple[int, int, tuple[int, ...]], ...]

@@ -92,19 +92,31 @@ class Problem:
         """pJ of one counted element, 0 where the table has no price."""
         key = (component, action, tensor)
         if key not in self._known_pj:
-            try:
-                parts = self.layer, self.accelerator, self.table, self._marks
-                self._known_pj[key] = unit_prices(*parts, [key], self.products is not None)[key]
-            except InputError:
-                self._known_pj[key] = 0.0
+            self._known_pj.update(self._priced([key]) or {key: 0.0})
         return self._known_pj[key]
+
+    def _priced(self, keys: list[Key]) -> dict[Key, float]:
+        """Prices of some keys, none where one has no price."""
+        try:
+            parts = self.layer, self.accelerator, self.table, self._marks
+            return unit_prices(*parts, keys, self.products is not None)
+        except InputError:
+            return {}
 
     @cached_property
     def _known_pj(self) -> dict[Key, float]:
-        """Prices that were asked for; the same for all choices of bypasses unless gating looks at what is kept."""
+        """Prices found so far; the same for all choices of bypasses unless gating looks at what is kept."""
         gated = active_share(self.layer, self.accelerator) < 1.0 or self.products is not None
-        known: dict[Key, float] = {}
-        return known if gated else self.lattice.remembered.setdefault(("pj", id(self.table)), known)
+        remembered = {} if gated else self.lattice.remembered
+        if ("pj", id(self.table)) not in remembered:
+            names = [tensor.name for tensor in self.layer.tensors] + [PARTIAL]
+            places = [(memory.name, ("read", "write", "fill", "drain")) for memory in self.memories]
+            places += [(array.name, ("transfer",)) for array in self.accelerator.arrays]
+            # all at once where all have a price
+            every = [(place, action, name) for place, actions in places for action in actions for name in names]
+            remembered["pj", id(self.table)] = self._priced(every)
+        found: dict[Key, float] = remembered["pj", id(self.table)]
+        return found
 
     @cached_property
     def _marks(self) -> Mapping:

@@ -7,11 +7,11 @@ cdef double INFINITE
 cdef integer PLAIN, SLIDES, FIELDS, MANY
 
 cdef class Rows(Ahead):
-    cdef double[::1] part_full, part_stay, fill_full, fill_stay
+    cdef double[::1] fill_full, fill_stay
     cdef double[:, ::1] part_slide, fresh_shared, fresh_alone
     cdef integer[::1] done
     cdef integer nearby
-    cdef double own_low
+    cdef double own_low, own_other
     @cython.locals(t=integer, level=integer, d=integer, e=integer, alike=integer)
     cdef void prepare(self)
     @cython.locals(price=double, handed_on=integer, shared=integer, g=integer)
@@ -32,7 +32,7 @@ cdef class Rows(Ahead):
     cdef void add_row(self, integer level, integer tile, integer space, integer whole, double own)
     @cython.locals(t=integer)
     cdef double case_low(self, integer level, integer d, double cost) noexcept
-    @cython.locals(total=double, steps=double, least=double, low=double, cost=double, last=integer, t=integer, c=integer, d=integer, seen=integer)
+    @cython.locals(total=double, steps=double, least=double, low=double, other=double, joint=double, cost=double, last=integer, t=integer, c=integer, d=integer, seen=integer)
     cdef double own(self, integer level, integer tile, integer space, integer whole)
     @cython.locals(visits=double, alone=double, shared=double, outer_price=double, inner_price=double, outer=double, inner=double, once=double, stay=double, slow=double, least=double, slide=double, last=integer, moved=integer, w=integer, a=integer, b=integer, place=integer, offset=integer, side=integer, d=integer, loose=integer)
     cdef void bound_boundary(self, integer t, integer level, integer tile, integer space, integer whole, double run) noexcept

@@ -72,6 +72,8 @@ class Rows(Ahead):
         self.extend_row(level, 0, 0, 0, 0)
         self.end[level] = self.row_total
         self.gather(level)
+        if self.lends:
+            self.lower(self.lent, level - 1, -1)
 
     def gather(self, level: int) -> None:
         """`least` and `best_row` of a level from its rows, and from them `inside` of the level outside."""
@@ -186,6 +188,10 @@ class Rows(Ahead):
                 # comes with its mirror image, which costs the same
                 return
             own = self.own(level, tile, space, whole)
+            if self.lends:
+                self.lend_row(level, tile, whole, self.own_other)
+                if self.symmetric:
+                    self.lend_row(level, self.mirror[tile], self.mirror[whole], self.own_other)
             if own + self.inside[level, tile] + self.outside[level, whole] < self.limit_pj:
                 self.add_row(level, tile, space, whole, own)
                 if self.symmetric and (self.mirror[tile] != tile or self.mirror[space] != space):
@@ -243,16 +249,21 @@ class Rows(Ahead):
             if self.fixes[t, level]:
                 total += self.fixed(t, level, tile, space, whole)
             if level < self.levels and self.parent[t, level] >= 0:
+                if self.lends and self.differs[t, level]:
+                    self.exchange(t, level)
+                    self.bound_boundary(t, level, tile, space, whole, self.reuse[t, last] / self.reuse[t, whole])
+                    self.other_full[t], self.other_stay[t] = self.part_full[t], self.part_stay[t]
+                    self.exchange(t, level)
                 self.bound_boundary(t, level, tile, space, whole, self.reuse[t, last] / self.reuse[t, whole])
         if level == self.idle_gap:
             steps = self.volume[last] / self.volume[space]
             for c in range(1, level):
                 steps /= self.fan[c]
             total += self.idle_pj * (1.0 - self.stall_share) * steps * self.operations
-        self.own_low = total
+        self.own_low = self.own_other = total
         if level == self.levels:
             return total
-        least = low = INFINITE
+        least = low = other = INFINITE
         seen = 0
         for d in range(self.dims):
             if self.now_whole[d] + 1 < self.count[d] and not seen >> self.kind[d] & 1:
@@ -260,10 +271,15 @@ class Rows(Ahead):
                 cost = self.case(level, d)
                 least = min(least, cost)
                 if level <= self.deepest:
-                    cost = self.case_low(level, d, cost)
-                    low = min(low, cost)
+                    joint = self.case_low(level, d, cost)
+                    low = min(low, joint)
+                if self.lends:
+                    cost = self.case_other(level, d, cost)
+                    other = min(other, cost)
         if whole == last:
             least = low = self.case(level, -1)
+            other = self.case_other(level, -1, least)
+        self.own_other = total + other
         self.own_low = total + low if level <= self.deepest else total + least
         return total + least
 

@@ -93,6 +93,16 @@ class State:
         self.inner_pj_at = np.zeros((self.tensors, levels + 1))
         self.handed_on = np.zeros((self.tensors, levels + 1), dtype=np.uint8)
         self.shared_outside = np.zeros((self.tensors, levels + 1), dtype=np.uint8)
+        # the same boundaries as another choice of bypasses has them, and the least pJ inside each tile there
+        self.lends = 0
+        self.differs = np.zeros((self.tensors, levels + 1), dtype=np.uint8)
+        self.other_parent = np.zeros((self.tensors, levels + 1), dtype=np.int64)
+        self.other_outer = np.zeros((self.tensors, levels + 1))
+        self.other_inner = np.zeros((self.tensors, levels + 1))
+        self.other_handed = np.zeros((self.tensors, levels + 1), dtype=np.uint8)
+        self.other_shared = np.zeros((self.tensors, levels + 1), dtype=np.uint8)
+        self.other_full, self.other_stay = np.zeros(self.tensors), np.zeros(self.tensors)
+        self.lent = np.zeros((levels + 1, size))
         # dims that touch every tensor alike, windows apart
         self.kind = np.zeros(dims, dtype=np.int64)
         # the partial mapping: numbers of divisors, and the loops of each memory

@@ -90,7 +90,7 @@ class Tables:
         tensors, stationary = problem.layer.tensors, problem.stationary
         key = "tables", id(problem.accelerator)
         if key not in lattice.remembered:
-            lattice.remembered[key] = self._lattice() | self._tensors()
+            lattice.remembered[key] = self._lattice() | self._tensors() | self._ports()
         tables = {
             "levels": len(self.levels),
             "symmetric": int(problem.mirror is not None),
@@ -190,6 +190,29 @@ class Tables:
         priced = {"up": up, "first": first, "last_parent": last, "constant_pj": constant}
         return base | priced | {"stall_share": share}
 
+    def alike_inside(self, other: "Tables") -> bool:
+        """Whether another choice of bypasses has the same rows inside level 1, priced alike where windows slide.
+
+        Then only prices of tensors without windows differ there, outputs apart (`Ahead.lend`).
+        """
+        mine, theirs = self.filled, other.filled
+        if mine["idle_pj"] > 0.0 or mine["levels"] < 3 or self.problem.products or self.unsure:
+            return False
+        inside = ("fits", "pairs", "up", "into", "cross", "parent")
+        same = all(np.array_equal(mine[name], theirs[name]) for name in ("spreads", "charge", "first", "last_cross"))
+        same = same and all(np.array_equal(mine[name], theirs[name]) for name in ("last_parent", "last_child"))
+        for name in inside[:2]:
+            same = same and np.array_equal(mine[name][2:], theirs[name][2:])
+        same = same and np.array_equal(mine["untiled"][1:], theirs["untiled"][1:])
+        moved = np.zeros(mine["parent"].shape, dtype=bool)
+        for name in inside[2:]:
+            unequal = mine[name] != theirs[name]
+            moved |= unequal.any(axis=2) if unequal.ndim == 3 else unequal
+        plain = (np.diff(mine["rank_start"]) == 0) & (mine["is_output"] == 0)
+        reached = np.flatnonzero(moved[:, 2:].any(axis=1))
+        only = (moved == (mine["parent"] != theirs["parent"]))[:, 2:].all()
+        return bool(same and only and not moved[:, -1].any() and plain[reached].all())
+
     def _tile_pj(self) -> Any:
         """pJ by level and tile that no loop outside changes."""
         table = np.zeros((len(self.levels) + 1, self.problem.lattice.size))
@@ -255,14 +278,12 @@ class Tables:
         return untiled
 
     def _prices(self) -> dict[str, Any]:
-        """pJ per word and port cycles per word, by tensor and level."""
+        """pJ per word, by tensor and level."""
         problem = self.problem
         tensors, levels = problem.layer.tensors, len(self.levels)
         shape = (len(tensors), levels + 1)
         table: dict[str, Any] = {name: np.zeros(shape) for name in ("up", "into", "first", "last_parent", "last_child")}
         table |= {name: np.zeros((*shape, levels + 1)) for name in ("cross", "last_cross")}
-        table |= {name: np.zeros(shape) for name in ("read_cycles", "write_cycles")}
-        table["final_cycles"] = np.zeros((len(tensors), 2, levels + 1))
         parent = np.full(shape, -1, dtype=np.int64)
         charge = np.zeros(len(tensors), dtype=np.int64)
         constant = problem.compute_pj
@@ -275,16 +296,7 @@ class Tables:
                 charge[t] = max(crossed, default=0)
                 if not crossed:
                     constant += b.up * problem.layer.points
-        for m, level in enumerate(self.memory_level[:-1]):
-            for t, tensor in enumerate(tensors):
-                self._cycles(table, problem.memories[m], level, t, tensor)
-        ports = [memory is None or memory.shared_port for memory in self.levels]
-        return table | {
-            "parent": parent,
-            "charge": charge,
-            "constant_pj": constant,
-            "shared_port": np.array(ports, dtype=np.uint8),
-        }
+        return table | {"parent": parent, "charge": charge, "constant_pj": constant}
 
     @staticmethod
     def _boundary(table: dict[str, Any], b: Boundary, t: int, child: int, gap_of: dict[str, int]) -> list[int]:
@@ -299,6 +311,17 @@ class Tables:
             if len(b.last) > len(b.crossing) + 1:
                 table["last_child"][t, child] = b.last[-1]
         return [gap_of[name] for name, _ in b.crossing]
+
+    def _ports(self) -> dict[str, Any]:
+        """Port cycles per word, by tensor and level, and which memories have one port for both directions."""
+        tensors, levels = self.problem.layer.tensors, len(self.levels)
+        table: dict[str, Any] = {name: np.zeros((len(tensors), levels + 1)) for name in ("read_cycles", "write_cycles")}
+        table["final_cycles"] = np.zeros((len(tensors), 2, levels + 1))
+        for m, level in enumerate(self.memory_level[:-1]):
+            for t, tensor in enumerate(tensors):
+                self._cycles(table, self.problem.memories[m], level, t, tensor)
+        ports = [memory is None or memory.shared_port for memory in self.levels]
+        return table | {"shared_port": np.array(ports, dtype=np.uint8)}
 
     def _cycles(self, table: dict[str, Any], memory: Memory, level: int, t: int, tensor: Tensor) -> None:
         """Cycles that one word takes on a memory's ports; outputs as partial sums and finished."""

@@ -13,7 +13,11 @@ cdef class Tree(Heaps):
     cdef integer[:, ::1] digit
     cdef public integer stopped
     cdef public double root_pj, until
+    cpdef void ready(self)
+    @cython.locals(level=integer, w=integer)
     cpdef double start(self)
+    @cython.locals(w=integer)
+    cpdef double borrow(self, Tree lender)
     cpdef void limit(self, double pj) noexcept
     cpdef void cap(self, double cycles) noexcept
     cpdef void search(self, integer most_nodes, double until, integer any_will_do)

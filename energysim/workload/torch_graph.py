@@ -338,7 +338,7 @@ class GraphReader:
         owners = {each.rpartition(".")[0] for each in used if each in self.every}
         if kind.startswith("torch.nn.") and self._has_no_parts(path):
             label = path
-        elif len(owners) == 1:
+        elif len(owners) == 1 and not alone:
             label = owners.pop()
         else:
             label = path if alone else f"{path}.{op}" if path else op

@@ -57,8 +57,14 @@ def from_pt2(
             program = builder.build()
             label = clean_name(name or path.stem)
             whole = leaves(program.graph)
-            options = {"fold_batchnorm": fold_batchnorm, "fuse_activations": fuse_activations}
-            return read_program(program, label, whole.__contains__, {}, **options)
+            return read_program(
+                program,
+                label,
+                whole.__contains__,
+                {},
+                fold_batchnorm=fold_batchnorm,
+                fuse_activations=fuse_activations,
+            )
     except InputError as error:
         kind = type(error)
         raise kind(f"{where}: {error}") from None

@@ -7,11 +7,13 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from energysim.errors import ModelReadError
 from energysim.workload.graph import Edge, LayerGraph, clean_name
 from energysim.workload.torch_graph import GraphReader, all_known
+from energysim.workload.torch_quantised import plain
 
 if TYPE_CHECKING:
     import torch
@@ -34,13 +36,21 @@ def from_torch(
     into. An unknown operation is costed as its traffic, with a warning. Raises ModelReadError where export fails.
     """
     name = clean_name(name)
+    module, weight_bits = plain(module) if hasattr(module, "named_parameters") else (module, {})
     program = _export(module, example_inputs, name)
     first: dict[int, str] = {}
     tied = {label: first.setdefault(id(y), label) for label, y in module.named_parameters(remove_duplicate=False)}
     parts = {path.rpartition(".")[0] for path, _ in module.named_modules(remove_duplicate=False) if path}
     whole = {path for path, _ in module.named_modules(remove_duplicate=False)} - parts
-    options = {"fold_batchnorm": fold_batchnorm, "fuse_activations": fuse_activations}
-    return read_program(program, name, whole.__contains__, tied, **options)
+    return read_program(
+        program,
+        name,
+        whole.__contains__,
+        tied,
+        fold_batchnorm=fold_batchnorm,
+        fuse_activations=fuse_activations,
+        weight_bits=weight_bits,
+    )
 
 
 def read_program(
@@ -51,9 +61,10 @@ def read_program(
     *,
     fold_batchnorm: bool,
     fuse_activations: bool,
+    weight_bits: Mapping[str, int] = MappingProxyType({}),
 ) -> LayerGraph:
     """The layer graph of an exported program (see `GraphReader`). Raises ModelReadError."""
-    reader = GraphReader(program, has_no_parts, tied, fold_batchnorm, fuse_activations)
+    reader = GraphReader(program, has_no_parts, tied, fold_batchnorm, fuse_activations, weight_bits)
     try:
         reader.read()
     except ModelReadError as error:

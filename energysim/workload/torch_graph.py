@@ -21,6 +21,7 @@ from energysim.workload.torch_nodes import (
 )
 from energysim.workload.torch_operations import FUSABLE, LAYERS, VIEWS, Call, channel_norm, words
 from energysim.workload.torch_patterns import ASSERTIONS, SAME, Pattern, op_name, patterns, region, repeats
+from energysim.workload.torch_quantised import MARKS, SUM_BITS, UNMARKS, width_of
 from energysim.workload.torch_several import SEVERAL, Step
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class GraphReader:
 
     `owners[node]` has the shape of the node's value and holds, for each element, the number (from 1) of the layer that
     computed it, 0 for inputs of the network. Views are carried out on it, so the edges are exact behind any of them.
+    `bits[node]` is how wide its numbers are where the model says it (else 0), `weight_bits` those of parameters.
     `has_no_parts` says of a module's path whether it is whole, `tied` has the one name of a parameter that has several.
     `constants[node]` names the stored tensors that a value is computed from, `passes[node]` the node it renames,
     `carried[node]` the stored tensors that views have put beside computed numbers, `inside[node]` a node that it is
@@ -57,6 +59,8 @@ class GraphReader:
     tied: Mapping[str, str]
     fold_batchnorm: bool
     fuse_activations: bool
+    weight_bits: Mapping[str, int] = field(default_factory=dict)
+    bits: "dict[Node, int]" = field(default_factory=dict)
     layers: list[Layer] = field(default_factory=list)
     edges: dict[tuple[str, str], int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -91,6 +95,7 @@ class GraphReader:
                 name = stored.get(node.name, str(node.target))
                 name = self.tied.get(name, name)
                 self.constants[node] = frozenset({name})
+                self.bits[node] = self.weight_bits.get(name, 0)
                 if node.name in signature.inputs_to_parameters:
                     self.uncounted[name] = prod(shapes_of(node)[0])
                     self.every.add(name)
@@ -116,19 +121,50 @@ class GraphReader:
             # computed from stored numbers alone: done once, when the model is loaded
             known = (self.constants.get(source, frozenset()) for source in node.all_input_nodes)
             self.constants[node] = frozenset[str]().union(*known)
+            first = node.all_input_nodes[0] if node.all_input_nodes else node
+            self.bits[node] = width_of(node) if op_name(node) in MARKS else self.bits.get(first, 0)
             return
         if node in self.inside:
             first, number = self.inside[node]
             if shapes_of(node):
                 self._pass(node, first, filled(shapes_of(node)[0], number))
             return
-        if self._normalises_channels(node, sources):
+        if self._normalises_channels(node, sources) or self._marks(node, sources[0]):
             return
         op = op_name(node)
         if op == "getitem":
             self._pass(node, sources[0], self.owners[sources[0]][node.args[1]])
         elif not (self._view(node, op, sources) or self._fuse(node, op, sources)):
             self._layer(node, op)
+
+    def _marks(self, node: "Node", source: "Node") -> bool:
+        """Rounding a layer's whole result to few levels sets its width; taking it as floats again is free."""
+        op = op_name(node)
+        if op not in MARKS | UNMARKS:
+            return False
+        value = self.owners[source]
+        self._pass(node, source, (value, None) if len(shapes_of(node)) > 1 else value)
+        number = self._maker(source) if op in MARKS else None
+        if op in MARKS:
+            self.bits[node] = width_of(node)
+        if number is not None and self.bits[node]:
+            layer, bits = self.layers[number - 1], self.bits[node]
+            partial = SUM_BITS if layer.unit == "mac" and bits < SUM_BITS else 0
+            tensors = (replace(y, bits=bits, partial_bits=partial) if y.role == "output" else y for y in layer.tensors)
+            self.layers[number - 1] = replace(layer, tensors=tuple(tensors))
+        return True
+
+    def _formatted(self, layer: Layer, reads: "Sequence[Node]", inputs: int = 0) -> Layer:
+        """The layer with the bits of what it reads, in order; so many inputs are results of layers just made."""
+        seen = {"weight": 0, "input": inputs}
+        bits: dict[str, int] = {}
+        for node in reads:
+            stem = "input" if node in self.owners else "weight"
+            seen[stem] += 1
+            bits[stem if seen[stem] == 1 else f"{stem}_{seen[stem]}"] = self.bits.get(node, 0)
+        if not any(bits.values()):
+            return layer
+        return replace(layer, tensors=tuple(replace(y, bits=bits.get(y.name) or y.bits) for y in layer.tensors))
 
     def _together_with(self, pattern: Pattern) -> None:
         """Operations that are one layer together: the last one becomes the layer, the others it."""
@@ -161,6 +197,7 @@ class GraphReader:
 
     def _pass(self, node: "Node", source: "Node", value: Any) -> None:
         self.owners[node], self.passes[node] = value, source
+        self.bits[node] = self.bits.get(source, 0)
         self._carry(node, source)
 
     def _view(self, node: "Node", op: str, sources: "list[Node]") -> bool:
@@ -266,7 +303,8 @@ class GraphReader:
             what = "unknown operation" if maker is None else "unusual shapes of operation"
             self.warnings.append(f"{call.name}: {what} '{op}' is costed as element-wise traffic")
             self.unknown.append(call.name)
-        self._emit(node, layer, computed)
+        by_name = {source.name: source for source in node.all_input_nodes}
+        self._emit(node, self._formatted(layer, [by_name[each.key] for each in call.operands]), computed)
 
     def _several(self, node: "Node", op: str) -> bool:
         """Make the layers of an operation that is several; false when its shapes are beyond our makers."""
@@ -299,7 +337,9 @@ class GraphReader:
             places = (*part.reads, *range(PLACES, len(nodes))) if i == 0 else part.reads
             reads = [y for place in places if place < len(nodes) and (y := nodes[place]) is not None]
             used = frozenset[str]().union(*(self._stored(each) for each in reads))
-            layer = replace(part.layer, parameters=self._count(used))
+            operands = [y for place in part.reads if place < len(nodes) and (y := nodes[place]) is not None]
+            layer = self._formatted(part.layer, operands, len(part.after))
+            layer = replace(layer, parameters=self._count(used))
             after = [numbers[place] for place in part.after] + ([before] if i == 0 and before else [])
             computed = [each for each in reads if each in self.owners]
             self._append(layer, computed, layer.output.elements(layer.dims), after)
@@ -365,7 +405,7 @@ def all_known(program: "ExportedProgram") -> bool:
         elif node.op == "call_function" and op_name(node) not in FILLED and computed & set(node.all_input_nodes):
             computed.add(node)
             op = op_name(node)
-            known = op in LAYERS or op in VIEWS or op in SEVERAL or op in ("getitem", *ASSERTIONS)
+            known = op in LAYERS or op in VIEWS or op in SEVERAL or op in ("getitem", *ASSERTIONS, *MARKS, *UNMARKS)
             if not (known or channel_norm_of(node)):
                 return False
     return True

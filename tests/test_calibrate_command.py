@@ -171,3 +171,23 @@ def test_one_system_of_mlperf_tiny(capsys: pytest.CaptureFixture[str]) -> None:
     command = ["calibrate", "--on", "generic_mcu", "--reference", "mlperf_tiny_energy", "--system", "EK-RA6M4 v0.7"]
     assert main([*command, "--max-coefficients", "1"]) == 0
     assert "mobilenet_v1_025" in capsys.readouterr().out
+
+
+ALEXNET = """model,layer,batch,bits,power_mw,latency_ms,input_zeros_percent,output_zeros_percent
+alexnet,conv1,4,16,332,20.9,0.01,51.02
+alexnet,conv2,4,16,288,41.9,38.7,80.66
+alexnet,conv3,4,16,266,23.6,72.5,72.44
+alexnet,conv4,4,16,235,18.4,79.3,70.18
+alexnet,conv5,4,16,236,10.5,77.6,90.50
+"""
+
+
+def test_the_chip_as_a_file_is_met_nearly_as_well_as_by_its_published_mapping(tmp_path: Path) -> None:
+    data, output = tmp_path / "alexnet.csv", tmp_path / "alexnet.yaml"
+    data.write_text(ALEXNET)
+    command = ["calibrate", "--on", "eyeriss", "--reference", str(data), "--dataflow", "row_stationary"]
+    assert main([*command, "--exclude", "dram", "-o", str(output)]) == 0
+    read, _ = read_calibration(output)
+    assert read.left_out < 0.08
+    assert read.static_w == pytest.approx(0.163, abs=0.015)
+    assert read.excluded == ("dram",)

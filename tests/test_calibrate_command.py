@@ -111,6 +111,7 @@ def test_another_accelerator_is_refused(calibration: Path, capsys: pytest.Captur
         ("excluded: [dram]", "excluded: [dram]\nexclude: []", "unknown calibration field 'exclude'"),
         ("  - [0.0", "  - [1, 0.0", "covariance must be 1 x 1"),
         ("energysim_calibration: 1", "energysim_calibration: 7", "format 7; this reads 1"),
+        ("freedom: ", "freedom: 0.0", "freedom must be a number of at least 1"),
     ],
 )
 def test_broken_files(old: str, new: str, says: str, calibration: Path, tmp_path: Path) -> None:
@@ -143,6 +144,7 @@ def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (MEASURED.replace("stack1.conv1", "stack1.conv9"), "unknown layer of resnet8 'stack1.conv9'; did you mean"),
         (MEASURED.replace(";8;20", ";eight;20"), "bits 'eight' cannot be read"),
         (MEASURED.replace("energy_uj", "energy"), "has no unit"),
+        (MEASURED.replace("ds_cnn", "os:getcwd"), "may name packaged networks and files, not functions"),
     ],
 )
 def test_bad_files_of_ones_own(text: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,8 @@ from energysim.hardware.read import DescribedAccelerator
 from energysim.mapping.search_cache import SearchCache
 from energysim.workload.graph import LayerGraph
 from energysim.workload.precision import with_density
-from energysim.workload.read import read_model
+from energysim.workload.read import is_function, read_model
+from energysim.yaml_nodes import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,9 @@ def gather(
 
 
 def _read(row: Measured) -> LayerGraph:
+    """The network of a row: a name or a file. A table of numbers calls no functions."""
+    if is_function(row.network):
+        raise InputError(f"model '{shown(row.network)}': a CSV may name packaged networks and files, not functions")
     return read_model(row.network, batch=row.batch, bits=row.bits)
 
 

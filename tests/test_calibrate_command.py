@@ -53,6 +53,7 @@ def test_estimate_prints_its_interval(calibration: Path, capsys: pytest.CaptureF
     assert float(found[3]) < float(found[1]) < float(found[4])
     assert "warning" not in out
     assert "Calibrated on eyeriss_alexnet, without dram" in out
+    assert "layers in the chip's own form" in out
 
 
 def test_json_and_csv_hold_the_interval(calibration: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from energysim.calibration.chip_rows import NOT_MEASURED, chip_measurements, chi
 from energysim.calibration.measurements import Measured, Measurements, read_measurements
 from energysim.calibration.predicted import Predicted, predicted_layer, summed
 from energysim.calibration.references import read_reference
-from energysim.calibration.times import time_model_of
+from energysim.calibration.times import CHIP_LEVELS, CHIP_TIME, time_model_of
 from energysim.errors import InputError, unknown
 from energysim.estimate import estimate, named_layer
 from energysim.hardware.read import DescribedAccelerator
@@ -104,13 +104,10 @@ def gathered(
 def _chip(described: DescribedAccelerator, system: str | None, cache: SearchCache | None) -> Gathered:
     if system is not None:
         raise InputError(f"--system '{system}': eyeriss_alexnet is one chip; leave it out")
-    needed = ("dram", "global_buffer", "pe", "spad")
-    if tuple(level.name for level in described.accelerator.levels) != needed:
-        levels = ", ".join(needed)
+    if tuple(level.name for level in described.accelerator.levels) != CHIP_LEVELS:
+        levels = ", ".join(CHIP_LEVELS)
         raise InputError(f"eyeriss_alexnet was run on the Eyeriss chip; {described.name} has not its levels: {levels}")
-    return Gathered(
-        chip_predictions(described), chip_measurements(), (16,), NOT_MEASURED, "row_stationary", "row_stationary_chip"
-    )
+    return Gathered(chip_predictions(described), chip_measurements(), (16,), NOT_MEASURED, "row_stationary", CHIP_TIME)
 
 
 def _tiny(described: DescribedAccelerator, system: str | None, cache: SearchCache | None) -> Gathered:

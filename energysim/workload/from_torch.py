@@ -4,7 +4,7 @@ import io
 import logging
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,8 @@ from energysim.workload.torch_graph import GraphReader, all_known
 if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
+
+    from energysim.workload.exported_graph import Program
 
 
 def from_torch(
@@ -33,7 +35,25 @@ def from_torch(
     """
     name = clean_name(name)
     program = _export(module, example_inputs, name)
-    reader = GraphReader(module, program, fold_batchnorm, fuse_activations)
+    first: dict[int, str] = {}
+    tied = {label: first.setdefault(id(y), label) for label, y in module.named_parameters(remove_duplicate=False)}
+    parts = {path.rpartition(".")[0] for path, _ in module.named_modules(remove_duplicate=False) if path}
+    whole = {path for path, _ in module.named_modules(remove_duplicate=False)} - parts
+    options = {"fold_batchnorm": fold_batchnorm, "fuse_activations": fuse_activations}
+    return read_program(program, name, whole.__contains__, tied, **options)
+
+
+def read_program(
+    program: "ExportedProgram | Program",
+    name: str,
+    has_no_parts: Callable[[str], bool],
+    tied: Mapping[str, str],
+    *,
+    fold_batchnorm: bool,
+    fuse_activations: bool,
+) -> LayerGraph:
+    """The layer graph of an exported program (see `GraphReader`). Raises ModelReadError."""
+    reader = GraphReader(program, has_no_parts, tied, fold_batchnorm, fuse_activations)
     try:
         reader.read()
     except ModelReadError as error:

@@ -14,7 +14,7 @@ from energysim.workload.onnx_infer import DOMAINS, Inference, Typed, contradicti
 from energysim.workload.onnx_names import NameGiver, module_path
 from energysim.workload.onnx_operations import OnnxCall, house_name
 from energysim.workload.onnx_patterns import written_out
-from energysim.workload.onnx_scope import SHAPE_ONLY, Absorbed, Scope
+from energysim.workload.onnx_scope import SHAPE_ONLY, Absorbed, Scope, constant_tensors
 from energysim.workload.onnx_sequences import SEQUENCES, sequence_results
 from energysim.workload.onnx_table import CONTROL, VIEWS
 from energysim.workload.onnx_types import (
@@ -47,6 +47,8 @@ from energysim.workload.several import Part
 if TYPE_CHECKING:
     import onnx
 
+STATES: Mapping[str, tuple[int, ...]] = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}
+"""Inputs that are first states, which nobody trains."""
 FAULTS = (ValueError, KeyError, IndexError, TypeError, ZeroDivisionError, OverflowError, AttributeError, MemoryError)
 """What arithmetic raises on attributes and shapes that contradict each other."""
 
@@ -66,6 +68,7 @@ class GraphReader:
     weights: dict[str, dict[str, frozenset[str]]] = field(default_factory=dict)
     operands: dict[str, dict[str, str]] = field(default_factory=dict)
     results: dict[int, str] = field(default_factory=dict)
+    constants: set[str] = field(default_factory=set)
 
     def enter(self, graph: "onnx.GraphProto") -> None:
         """Take note of the trained numbers of a graph: floats and narrow integers, and int32 where they are biases."""
@@ -73,6 +76,12 @@ class GraphReader:
         biases = {node.input[0] for node in graph.node if node.op_type == "DequantizeLinear" and node.input}
         biases |= {node.input[8] for node in graph.node if node.op_type == "QLinearConv" and len(node.input) > 8}
         scalars = {node.input[1] for node in graph.node if node.op_type == "PRelu" and len(node.input) > 1}
+        for name, tensor in constant_tensors(graph):
+            if tensor.data_type in FLOATS or tensor.data_type in WIDTHS:
+                elements = prod(tensor.dims)
+                if elements > 1:
+                    self.work.uncounted[name] = elements
+                    self.constants.add(name)
         for each in graph.initializer:
             counts = each.data_type in FLOATS or each.data_type in WIDTHS or each.name in biases
             elements = prod(each.dims)
@@ -117,6 +126,11 @@ class GraphReader:
             self.work.free += 1
             return
         sources = list({id(y): y for y in inputs if y is not None and y.stored is None}.values())
+        worked_on = READ_PLACES.get(node.op_type)
+        for place, each in enumerate(inputs):
+            if each is not None and each.stored and worked_on is not None and place not in worked_on:
+                for name in each.stored:  # it says how to work, and is no trained number
+                    self.work.uncounted.pop(name, None)
         typed, assumed = self.inference.results(node, inputs)
         if not sources or node.op_type in SHAPE_ONLY:
             self._stored(node, inputs, attributes, typed, scope)
@@ -155,7 +169,7 @@ class GraphReader:
         shapes_only = node.op_type in SHAPE_ONLY
         places = READ_PLACES.get(node.op_type, range(len(inputs)))
         reads = () if shapes_only else [each for i, each in enumerate(inputs) if i in places]
-        known = self.trained(node.op_type, reads)
+        known = self.trained(node.op_type, reads) | self.constants.intersection(node.output)
         values = self._values(node, inputs, attributes, typed)
         for place, name in enumerate(node.output):
             element_type, shape = typed[place]
@@ -299,7 +313,8 @@ class GraphReader:
         inside = {place for part in parts for place in part.reads}
         for i, part in enumerate(parts):
             places_read = [*part.reads, *(place for place in range(len(reads)) if i == 0 and place not in inside)]
-            operands_read = [each for place in places_read if (each := _at(reads, place)) is not None]
+            first_states = STATES.get(node.op_type, ())
+            operands_read = [y for place in places_read if place not in first_states and (y := _at(reads, place))]
             from_outside = [each for place in part.reads if (each := _at(reads, place)) is not None]
             layer = replace(part.layer, parameters=self.count(self.trained(node.op_type, operands_read)))
             layer = formatted(layer, from_outside, out_bits if i == len(parts) - 1 else 0)

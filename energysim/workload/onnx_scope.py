@@ -1,7 +1,7 @@
 """A graph or subgraph with its values by name, in an order in which nothing is read before it is there."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from types import MappingProxyType
@@ -87,6 +87,15 @@ class Scope:
         value.uses = self.uses.get(name, 0)
         value.bits = self.widths.get(name, value.bits)
         self.values[name] = value
+
+
+def constant_tensors(graph: "onnx.GraphProto") -> "Iterator[tuple[str, onnx.TensorProto]]":
+    """Tensors that stand in nodes, by the name of the value they give: some exporters keep weights there."""
+    for node in graph.node:
+        if node.op_type == "Constant" and len(node.output) == 1:
+            for each in node.attribute:
+                if each.name == "value" and each.HasField("t"):
+                    yield node.output[0], each.t
 
 
 def check_texts(graph: "onnx.GraphProto | onnx.FunctionProto") -> None:

@@ -1,6 +1,6 @@
 """A walk over an exported PyTorch graph that collects layers, the edges between them, and warnings."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -24,9 +24,10 @@ from energysim.workload.torch_patterns import ASSERTIONS, SAME, Pattern, op_name
 from energysim.workload.torch_several import SEVERAL, Step
 
 if TYPE_CHECKING:
-    import torch
     from torch.export import ExportedProgram
     from torch.fx import Node
+
+    from energysim.workload.exported_graph import Program
 
 FOLDS_BATCH_NORM = ("convolution", "transposed_convolution", "linear")
 BATCH_NORMS = ("batch_norm", "_native_batch_norm_legit_no_training")
@@ -44,14 +45,16 @@ class GraphReader:
 
     `owners[node]` has the shape of the node's value and holds, for each element, the number (from 1) of the layer that
     computed it, 0 for inputs of the network. Views are carried out on it, so the edges are exact behind any of them.
+    `has_no_parts` says of a module's path whether it is whole, `tied` has the one name of a parameter that has several.
     `constants[node]` names the stored tensors that a value is computed from, `passes[node]` the node it renames,
     `carried[node]` the stored tensors that views have put beside computed numbers, `inside[node]` a node that it is
     computed together with, and the layer's number; nodes in `whole` are all that is used of such. `patterns` has what
     several operations are together, by the last of them; the others are `hidden`.
     """
 
-    module: "torch.nn.Module"
-    program: "ExportedProgram"
+    program: "ExportedProgram | Program"
+    has_no_parts: Callable[[str], bool]
+    tied: Mapping[str, str]
     fold_batchnorm: bool
     fuse_activations: bool
     layers: list[Layer] = field(default_factory=list)
@@ -76,9 +79,7 @@ class GraphReader:
     def read(self) -> None:
         """Walk all nodes in order."""
         signature = self.program.graph_signature
-        stored = signature.inputs_to_parameters | signature.inputs_to_buffers
-        names: dict[int, str] = {}
-        tied = {n: names.setdefault(id(p), n) for n, p in self.module.named_parameters(remove_duplicate=False)}
+        stored = dict(signature.inputs_to_parameters) | dict(signature.inputs_to_buffers)
         for pattern in patterns(self.program.graph):
             self.patterns[pattern.result] = pattern
             self.hidden |= pattern.nodes - {pattern.result}
@@ -88,7 +89,7 @@ class GraphReader:
                     self.owners[node] = filled(shapes_of(node)[0], 0)
             elif node.op in ("placeholder", "get_attr"):
                 name = stored.get(node.name, str(node.target))
-                name = tied.get(name, name)
+                name = self.tied.get(name, name)
                 self.constants[node] = frozenset({name})
                 if node.name in signature.inputs_to_parameters:
                     self.uncounted[name] = prod(shapes_of(node)[0])
@@ -170,7 +171,8 @@ class GraphReader:
             self._pass(node, sources[0], (value, None) if op == "native_dropout" else value)
             return True
         try:
-            value = carried_out(node, self.owners)
+            value = _renamed(node, self.owners[sources[0]]) if len(sources) == 1 else None
+            value = carried_out(node, self.owners) if value is None else value
         except (RuntimeError, NotImplementedError):  # not for whole numbers: costed as any other operation
             return False
         if len(sources) == 1:
@@ -220,7 +222,7 @@ class GraphReader:
             return False
         layer = self.layers[number - 1]
         used = frozenset[str]().union(*map(self._parameters, taken))
-        whole_module = self._has_no_parts(module_of(taken[-1])[0])
+        whole_module = self.has_no_parts(module_of(taken[-1])[0])
         fused = (*layer.fused, self._name(taken[-1], op_name(taken[-1]), alone=whole_module))
         self.layers[number - 1] = replace(layer, parameters=layer.parameters + self._count(used), fused=fused)
         self.inside |= dict.fromkeys(taken, (source, number))
@@ -336,7 +338,7 @@ class GraphReader:
         constants = (self.constants.get(source, frozenset()) for source in node.all_input_nodes)
         used = frozenset[str]().union(*constants) if used is None else used
         owners = {each.rpartition(".")[0] for each in used if each in self.every}
-        if kind.startswith("torch.nn.") and self._has_no_parts(path):
+        if kind.startswith("torch.nn.") and self.has_no_parts(path):
             label = path
         elif len(owners) == 1 and not alone:
             label = owners.pop()
@@ -348,12 +350,6 @@ class GraphReader:
             unique, count = f"{clean_name(label)}_{count}", count + 1
         self.names.add(unique)
         return unique
-
-    def _has_no_parts(self, path: str) -> bool:
-        try:
-            return not any(self.module.get_submodule(path).children())
-        except AttributeError:
-            return False
 
 
 def all_known(program: "ExportedProgram") -> bool:
@@ -378,3 +374,13 @@ def all_known(program: "ExportedProgram") -> bool:
 def _some(names: Sequence[str]) -> str:
     """The names, or how many and the first."""
     return ", ".join(names) if len(names) <= FEW else f"{len(names)} layers, the first {names[0]}"
+
+
+def _renamed(node: "Node", owner: Any) -> Any:
+    """Owners of a view of elements that all have one; None where a view adds others, or they have several."""
+    computed = [each for each in node.all_input_nodes if "val" in each.meta]
+    if len(computed) != 1 or "pad" in op_name(node) or not hasattr(owner, "stride") or not uniform(owner):
+        return None
+    number = int(owner.flatten()[0]) if owner.numel() else 0
+    values = tuple(filled(shape, number) for shape in shapes_of(node))
+    return values if isinstance(node.meta["val"], list | tuple) else values[0]

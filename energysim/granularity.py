@@ -24,8 +24,9 @@ KINDS = {
 class Granularity:
     """How a weight divides into samples: `kind`, the `length` of a vector, and where the output channels lie.
 
-    A transposed convolution keeps its output channels on axis 1, divided by `groups`; `transposed` weights are put
-    in output-major order (outputs, inputs per group, kernel) before they are cut, and put back by `restore`.
+    A transposed convolution keeps its output channels on axis 1, divided by `groups`, and so do linear layers whose
+    weight is (inputs, outputs); `transposed` weights are put in output-major order (outputs, inputs per group, kernel)
+    before they are cut, and put back by `restore`.
     """
 
     kind: str
@@ -96,8 +97,8 @@ class Granularity:
     def _output_major(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         if not self.transposed:
             return shape
-        if len(shape) < 3 or shape[0] % self.groups:
-            raise InputError(f"shape {shape} is no transposed convolution of {self.groups} groups")
+        if len(shape) < 2 or shape[0] % self.groups:
+            raise InputError(f"shape {shape} is no transposed weight of {self.groups} groups")
         return (self.groups * shape[1], shape[0] // self.groups, *shape[2:])
 
     def _to_output_major(self, weight: Any) -> Any:

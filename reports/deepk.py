@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import fsum, sqrt
 from pathlib import Path
+from textwrap import wrap
 
 from energysim.costs.metrics import ACCESS_IN_MACS, OPERAND_BITS, LayerMetrics, metrics
 from energysim.estimate import estimate
@@ -152,10 +153,8 @@ def hierarchy(name: str) -> Iterator[str]:
     }
     found = {(scope, variant): pj for scope in SCOPES for variant, pj in energies(name, scope).items()}
     yield f"\n## {name}: the hierarchy beside the metric\n"
-    yield "Energy on `eyeriss_storage`, batch 1, optimal mappings, over that of the dense network. Weights move from DRAM"
-    yield "to the global buffer as fixed-length indices and from there as themselves, looked up in a table to which each"
-    yield "layer's codebook is copied once; here the table is as large as the network's largest codebook, at CACTI's"
-    yield "price of that size (or free).\n"
+    yield from wrap(HIERARCHY, 110)
+    yield ""
     yield f"| cluster rate | index bits a weight | DeepK E/E0 | {' | '.join(f'{s}: {v}' for s, v in found)} |"
     yield "|" + "---|" * (3 + len(found))
     for i, rate in enumerate(rates):
@@ -174,8 +173,8 @@ def hierarchy(name: str) -> Iterator[str]:
             cells += [f"{rank_correlation(x, y):+.2f}", f"{left_out_error(x, y):.2%}"]
             yield f"| {' | '.join(cells)} |"
     least = found[SCOPES[0], VARIANTS[0]]
-    yield f"\nAt cluster rate {rates[-1]:g} the metric says {1 - totals[False][-1] / dense:.0%} less, the hierarchy"
-    yield f"{1 - least[-1] / least[0]:.0%}."
+    by_metric, by_hierarchy = 1 - totals[False][-1] / dense, 1 - least[-1] / least[0]
+    yield f"\nAt cluster rate {rates[-1]:g} the metric says {by_metric:.0%} less, the hierarchy {by_hierarchy:.0%}."
 
 
 SCOPES = ("whole network", "convolutions")
@@ -187,15 +186,22 @@ def index_bits(graph: LayerGraph) -> float:
     return sum(b.samples * b.index_bits for b in books) / sum(b.samples * b.length for b in books)
 
 
+HIERARCHY = """
+Energy on `eyeriss_storage`, batch 1, optimal mappings, over that of the dense network. Weights move from DRAM to the
+global buffer as fixed-length indices and from there as themselves, looked up in a table to which each layer's codebook
+is copied once; here the table is as large as the network's largest codebook, at CACTI's price of that size (or free).
+"""
+
 CAVEAT = """
 ## What these correlations are worth
 
-How shared weights were encoded for the published comparison is not known, and nothing but the cluster rate varies in it:
-whatever is linear in the rate correlates with DeepK's total at R^2 = 1 by construction, whether or not its size is right
-("look-ups and indices free" above). A high R^2 over 8 or 4 points of one such line proves nothing of the metric; that
-ours lie near the published ones proves nothing of ours. What the columns do say: the metric's *saving* is not the
-hierarchy's. DeepK counts every use of a weight as a read of the global buffer, and a mapping reuses weights; what sharing
-saves is mostly their DRAM traffic, and DRAM also moves activations and the fully connected layers, which stay dense.
+How shared weights were encoded for the published comparison is not known, and nothing but the cluster rate varies in
+it: whatever is linear in the rate correlates with DeepK's total at R^2 = 1 by construction, whether or not its size is
+right ("look-ups and indices free" above). A high R^2 over 8 or 4 points of one such line proves nothing of the metric;
+that ours lie near the published ones proves nothing of ours. What the columns do say: the metric's *saving* is not the
+hierarchy's. DeepK counts every use of a weight as a read of the global buffer, and a mapping reuses weights; what
+sharing saves is mostly their DRAM traffic, and DRAM also moves activations and the fully connected layers, which stay
+dense.
 """
 
 

@@ -124,7 +124,7 @@ def test_wrong_names_and_numbers() -> None:
         parse_granularity("vector:-2")
     with pytest.raises(InputError, match="groups matter"):
         Granularity("row", groups=2)
-    with pytest.raises(InputError, match="no transposed convolution of 3 groups"):
+    with pytest.raises(InputError, match="no transposed weight of 3 groups"):
         parse_granularity("row/transposed:3").sample_shape((4, 6, 3))
     with pytest.raises(InputError, match=r"has 24 x 5 samples by row, not 5 x 24"):
         Granularity("row").restore(np.zeros((5, 24)), (6, 4, 5))

@@ -47,6 +47,7 @@ class DKM(nn.Module):
     """
 
     centroids: Tensor
+    start: Tensor
     in_use: Tensor
     draws: Tensor
 
@@ -80,6 +81,7 @@ class DKM(nn.Module):
         self.iterations, self.epsilon, self.mode, self.init = iterations, float(epsilon), mode, init
         self.granularity = granularity or Granularity("vector", dim)
         self.register_buffer("centroids", torch.zeros(2**bits, dim))
+        self.register_buffer("start", torch.zeros(2**bits, dim))
         self.register_buffer("in_use", torch.zeros((), dtype=torch.int64))
         self.register_buffer("draws", torch.zeros((), dtype=torch.int64))
 
@@ -96,9 +98,17 @@ class DKM(nn.Module):
         before = self._start(samples)
         soft, after = self._soft(samples, before.to(_working(samples).dtype, copy=True))
         with torch.no_grad():
+            self.start.copy_(self.centroids)
             self.centroids[: len(after)] = after.to(self.centroids)
         restored: Tensor = self.granularity.restore(soft, tuple(weight.shape))
         return restored
+
+    @torch.no_grad()
+    def rewind(self) -> None:
+        """Undo what the last `forward` in training did to the centroids, so that the same weight is made again."""
+        if int(self.in_use):
+            self.centroids.copy_(self.start)
+            self.draws -= int(self.mode == "gumbel")
 
     @torch.no_grad()
     def snap(self, weight: Tensor) -> Snapped:
@@ -126,12 +136,14 @@ class DKM(nn.Module):
             got, kept = samples.shape[1], self.centroids.shape[1]
             raise InputError(f"samples of length {got} do not fit the centroids kept, of length {kept}")
         self.centroids = self.centroids.new_zeros(len(self.centroids), samples.shape[1])
+        self.start = torch.zeros_like(self.centroids)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         saved = state_dict.get(prefix + "centroids")
         if isinstance(saved, Tensor) and saved.ndim == 2 and len(saved) == len(self.centroids):
             # Samples by rows or filters are as long as their weight says, which a new layer has not seen.
             self.centroids = self.centroids.new_zeros(saved.shape)
+            self.start = torch.zeros_like(self.centroids)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     @torch.no_grad()
@@ -169,7 +181,7 @@ def nearest(samples: Tensor, centroids: Tensor) -> Tensor:
     if samples.shape[1] > 1:
         return nearest_labels(samples, centroids)
     rising, order = torch.sort(centroids[:, 0], stable=True)
-    middles = (rising[1:] + rising[:-1]) / 2
+    middles = ((rising[1:].double() + rising[:-1].double()) / 2).to(rising)
     first = torch.searchsorted(rising, rising)
     return order[first][torch.bucketize(samples[:, 0].contiguous(), middles)]
 

@@ -1,5 +1,7 @@
 """Lloyd's iterations on vectors: never more than one block of distances at a time."""
 
+from math import frexp
+
 import torch
 from torch import Tensor
 
@@ -8,6 +10,10 @@ from energysim.clustering.threads import one_thread
 
 BLOCK_ENTRIES = 1 << 18
 """Distances held at once."""
+ORDINARY = 32
+"""Numbers from 2^-32 to 2^32 have squares, and sums of them, that 32 bits hold."""
+MOST_SCALED = 120
+"""Exponent of the largest power of two that numbers are multiplied by: itself a number of 32 bits."""
 WARM_UP = 32
 """Samples per cluster on which the first centroids settle before all samples are looked at."""
 
@@ -27,6 +33,11 @@ def lloyd(
 
     Of many samples k-means++ and its first iterations see some only; the iterations returned are those on all.
     """
+    scale = even_scale(points, *([] if first is None else [first]))
+    if scale != 1:
+        first = None if first is None else first * scale
+        found = lloyd(points * scale, n_clusters, seed, first, weights, fixed_zero, max_iterations, tolerance)
+        return found[0] / scale, found[1], found[2] / scale / scale, found[3]
     centroids = _first(points, n_clusters, seed, weights, fixed_zero) if first is None else first
     least_shift = tolerance * float(points.var(dim=0, correction=0).mean())
     pays = points.shape[1] <= MOST_DIMENSIONS and len(points) >= 16 * LEAF and n_clusters >= 16
@@ -52,9 +63,18 @@ def lloyd(
 TINY = torch.finfo(torch.float64).tiny
 
 
+def even_scale(*numbers: Tensor) -> float:
+    """A power of two that brings the largest of the numbers near 1, so that squares are in range; 1 where they are."""
+    exponent = frexp(max(float(each.abs().max()) for each in numbers))[1]
+    return 1.0 if abs(exponent) < ORDINARY else 2.0 ** max(-MOST_SCALED, min(MOST_SCALED, -exponent))
+
+
 @one_thread()
 def nearest_labels(points: Tensor, centroids: Tensor) -> Tensor:
     """Nearest centroid (N,) of every point (N, d), lowest label first among equals."""
+    scale = even_scale(points, centroids)
+    if scale != 1:
+        return nearest_labels(points * scale, centroids * scale)
     labels = torch.empty(len(points), dtype=torch.int64, device=points.device)
     middle = centroids.mean(dim=0)
     centred = centroids - middle

@@ -33,8 +33,12 @@ from energysim.errors import InputError
 class SoftSharing(nn.Module):
     """A weight as DKM's soft mixture of centroids in training, and as its nearest centroids in evaluation.
 
-    Scales and the order of axes are taken off and put back around one `DKM` for each block.
+    Scales and the order of axes are taken off and put back around one `DKM` for each block. Centroids move on once for
+    each change of the weight: modules that it is tied into, layers that are used again, checkpointed activations and
+    batches whose gradients are summed up before a step all see one soft weight.
     """
+
+    seen: Tensor
 
     def __init__(self, tensor: Tensor, about: Weight, sharing: Sharing, recipe: Recipe) -> None:
         super().__init__()
@@ -62,6 +66,16 @@ class SoftSharing(nn.Module):
             )
             for _ in range(blocks)
         )
+        self.register_buffer("seen", torch.full((), -1))
+
+    def _once_a_change(self, original: Tensor) -> None:
+        """Put the centroids back to where they were when this very weight was seen last."""
+        # The sum's bits, as a whole number: `half()` on the model leaves them alone.
+        total = original.detach().sum(dtype=torch.float64).view(torch.int64)
+        if bool(total == self.seen):
+            for part in self.parts:
+                cast(DKM, part).rewind()
+        self.seen.copy_(total)
 
     def _blocks(self, original: Tensor) -> tuple[list[Tensor], Tensor | None]:
         """The weight in blocks as they are cut into samples, and the scale that each channel was divided by."""
@@ -71,6 +85,8 @@ class SoftSharing(nn.Module):
 
     def forward(self, original: Tensor) -> Tensor:
         """The weight, of the original's shape and dtype."""
+        if self.training:
+            self._once_a_change(original)
         blocks, scale = self._blocks(original)
         soft = [dkm(block) for block, dkm in zip(blocks, self.parts, strict=True)]
         turned = [block.permute(self.back) if self.axes else block for block in soft]

@@ -31,6 +31,8 @@ from energysim.compressed.report import weight_report
 from energysim.errors import InputError
 from energysim.granularity import Granularity
 
+LARGEST = 1e150
+"""Magnitude of a weight of 64 bits that can be shared."""
 Progress = Callable[[int, int], None]
 """Called with weights done and weights in all."""
 
@@ -160,6 +162,8 @@ def checked(tensor: Tensor, weight: Weight) -> Tensor:
         raise InputError(f"weight '{weight.name}' is {dtype}; only {', '.join(FLOATING)} can be shared")
     if bad := int((~torch.isfinite(values)).sum()):
         raise InputError(f"weight '{weight.name}': {bad} of {values.numel()} values are NaN or infinite")
+    if values.dtype == torch.float64 and values.numel() and float(values.abs().max()) > LARGEST:
+        raise InputError(f"weight '{weight.name}': values beyond {LARGEST:g} have no squares to compare in 64 bits")
     return values
 
 

@@ -34,11 +34,17 @@ def own_type(module: nn.Module) -> type[nn.Module]:
     return type(module).__mro__[1] if parametrize.is_parametrized(module) else type(module)
 
 
+def _is_input_major(module: nn.Module) -> bool:
+    """Whether it is the linear layer of GPT-2 in `transformers`, `Conv1D`, whose weight is (inputs, outputs)."""
+    kind = own_type(module)
+    return (kind.__module__, kind.__name__) == ("transformers.pytorch_utils", "Conv1D")
+
+
 def _kind(module: nn.Module) -> str:
     """Convolution, linear or embedding; empty for a module whose weight recipes do not know."""
     if isinstance(module, (*_CONVOLUTIONS, *_TRANSPOSED)):
         return "convolution"
-    if isinstance(module, (nn.Linear, nn.MultiheadAttention)):
+    if isinstance(module, (nn.Linear, nn.MultiheadAttention)) or _is_input_major(module):
         return "linear"
     return "embedding" if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) else ""
 
@@ -67,7 +73,7 @@ def weights_of(model: nn.Module) -> list[Weight]:
                 found.append(ours.about)
                 continue
             name = f"{layer}.{parameter}" if layer else parameter
-            transposed = isinstance(module, _TRANSPOSED)
+            transposed = isinstance(module, _TRANSPOSED) or _is_input_major(module)
             groups = int(getattr(module, "groups", 1)) if transposed else 1
             shape = tuple(tensor.shape)
             found.append(Weight(name, layer, kind, shape, own_type(module).__name__, "", transposed, groups))

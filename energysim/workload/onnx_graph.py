@@ -14,7 +14,7 @@ from energysim.workload.onnx_infer import DOMAINS, Inference, Typed, contradicti
 from energysim.workload.onnx_names import NameGiver, module_path
 from energysim.workload.onnx_operations import OnnxCall, house_name
 from energysim.workload.onnx_patterns import written_out
-from energysim.workload.onnx_scope import SHAPE_ONLY, Absorbed, Scope
+from energysim.workload.onnx_scope import SHAPE_ONLY, Absorbed, Scope, constant_tensors
 from energysim.workload.onnx_sequences import SEQUENCES, sequence_results
 from energysim.workload.onnx_table import CONTROL, VIEWS
 from energysim.workload.onnx_types import (
@@ -31,13 +31,24 @@ from energysim.workload.onnx_types import (
     uniform,
 )
 from energysim.workload.onnx_values import MOVES, Applied, evaluated
-from energysim.workload.onnx_work import READ_PLACES, Work, constant, formatted, operation_of, stored_names
+from energysim.workload.onnx_work import (
+    READ_PLACES,
+    Work,
+    constant,
+    formatted,
+    labelled,
+    operation_of,
+    stored_names,
+    with_result_bits,
+)
 from energysim.workload.operations import traffic
 from energysim.workload.several import Part
 
 if TYPE_CHECKING:
     import onnx
 
+STATES: Mapping[str, tuple[int, ...]] = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}
+"""Inputs that are first states, which nobody trains."""
 FAULTS = (ValueError, KeyError, IndexError, TypeError, ZeroDivisionError, OverflowError, AttributeError, MemoryError)
 """What arithmetic raises on attributes and shapes that contradict each other."""
 
@@ -55,6 +66,9 @@ class GraphReader:
     repeat: int = 1
     read: set[str] = field(default_factory=set)
     weights: dict[str, dict[str, frozenset[str]]] = field(default_factory=dict)
+    operands: dict[str, dict[str, str]] = field(default_factory=dict)
+    results: dict[int, str] = field(default_factory=dict)
+    constants: set[str] = field(default_factory=set)
 
     def enter(self, graph: "onnx.GraphProto") -> None:
         """Take note of the trained numbers of a graph: floats and narrow integers, and int32 where they are biases."""
@@ -62,6 +76,12 @@ class GraphReader:
         biases = {node.input[0] for node in graph.node if node.op_type == "DequantizeLinear" and node.input}
         biases |= {node.input[8] for node in graph.node if node.op_type == "QLinearConv" and len(node.input) > 8}
         scalars = {node.input[1] for node in graph.node if node.op_type == "PRelu" and len(node.input) > 1}
+        for name, tensor in constant_tensors(graph):
+            if tensor.data_type in FLOATS or tensor.data_type in WIDTHS:
+                elements = prod(tensor.dims)
+                if elements > 1:
+                    self.work.uncounted[name] = elements
+                    self.constants.add(name)
         for each in graph.initializer:
             counts = each.data_type in FLOATS or each.data_type in WIDTHS or each.name in biases
             elements = prod(each.dims)
@@ -81,6 +101,15 @@ class GraphReader:
             except FAULTS as error:
                 raise contradiction(node, error) from error
 
+    def settle_widths(self, scope: Scope) -> None:
+        """Give layers the widths of their results that are known by name."""
+        for name, bits in scope.widths.items():
+            value = scope.values.get(name)
+            number = uniform(value.owner) if value is not None and value.owner is not None and value.elements else None
+            if value is not None and number and value.elements == self.work.written[number - 1]:
+                layer = self.work.layers[number - 1]
+                self.work.layers[number - 1] = with_result_bits(layer, bits)
+
     def unreached(self) -> tuple[str, ...]:
         """Modules, or initialisers, of which some trained numbers were never used."""
         return tuple(dict.fromkeys(module_path(name) or clean_name(name) for name in self.work.uncounted))
@@ -97,6 +126,11 @@ class GraphReader:
             self.work.free += 1
             return
         sources = list({id(y): y for y in inputs if y is not None and y.stored is None}.values())
+        worked_on = READ_PLACES.get(node.op_type)
+        for place, each in enumerate(inputs):
+            if each is not None and each.stored and worked_on is not None and place not in worked_on:
+                for name in each.stored:  # it says how to work, and is no trained number
+                    self.work.uncounted.pop(name, None)
         typed, assumed = self.inference.results(node, inputs)
         if not sources or node.op_type in SHAPE_ONLY:
             self._stored(node, inputs, attributes, typed, scope)
@@ -135,7 +169,7 @@ class GraphReader:
         shapes_only = node.op_type in SHAPE_ONLY
         places = READ_PLACES.get(node.op_type, range(len(inputs)))
         reads = () if shapes_only else [each for i, each in enumerate(inputs) if i in places]
-        known = self.trained(node.op_type, reads)
+        known = self.trained(node.op_type, reads) | self.constants.intersection(node.output)
         values = self._values(node, inputs, attributes, typed)
         for place, name in enumerate(node.output):
             element_type, shape = typed[place]
@@ -279,7 +313,8 @@ class GraphReader:
         inside = {place for part in parts for place in part.reads}
         for i, part in enumerate(parts):
             places_read = [*part.reads, *(place for place in range(len(reads)) if i == 0 and place not in inside)]
-            operands_read = [each for place in places_read if (each := _at(reads, place)) is not None]
+            first_states = STATES.get(node.op_type, ())
+            operands_read = [y for place in places_read if place not in first_states and (y := _at(reads, place))]
             from_outside = [each for place in part.reads if (each := _at(reads, place)) is not None]
             layer = replace(part.layer, parameters=self.count(self.trained(node.op_type, operands_read)))
             layer = formatted(layer, from_outside, out_bits if i == len(parts) - 1 else 0)
@@ -287,6 +322,7 @@ class GraphReader:
             before = [numbers[place] for place in part.after]
             numbers.append(self.emit(layer, [y for y in from_outside if y.stored is None], before, elements))
             self.weights[layer.name] = stored_names(from_outside)
+            self.operands[layer.name] = {key: y.name for key, y in labelled(from_outside).items() if y.stored is None}
             if kind != "compute":
                 (self.work.unknown if kind == "unknown" else self.work.assumed).append(layer.name)
         self._give(node, typed, numbers[-1], scope)
@@ -347,6 +383,8 @@ class GraphReader:
             self.work.edges[key] = self.work.edges.get(key, 0) + min(elements, self.work.written[number - 1])
 
     def _give(self, node: "onnx.NodeProto", typed: Sequence[Typed], number: int, scope: Scope) -> None:
+        if node.output:
+            self.results[number] = node.output[0]
         for name, (element_type, shape) in zip(node.output, typed, strict=True):
             owner = None if shape is None else nobody(shape, number)
             scope.give(name, Value(name, shape, element_type, None, owner=owner, bits=WIDTHS.get(element_type, 0)))

@@ -102,6 +102,13 @@ def stored_names(reads: Sequence[Value]) -> dict[str, frozenset[str]]:
     return {label: value.stored for label, value in labelled(reads).items() if value.stored}
 
 
+def with_result_bits(layer: Layer, bits: int) -> Layer:
+    """The layer with a result of so many bits, summed in int32 where there are sums."""
+    partial = SUM_BITS if layer.unit == "mac" and 0 < bits < SUM_BITS else 0
+    tensors = (replace(y, bits=bits, partial_bits=partial) if y.role == "output" else y for y in layer.tensors)
+    return replace(layer, tensors=tuple(tensors))
+
+
 def formatted(layer: Layer, reads: Sequence[Value], out_bits: int) -> Layer:
     """The layer with the widths that the graph itself gives for its operands and its result."""
     bits = {label: value.bits for label, value in labelled(reads).items()}

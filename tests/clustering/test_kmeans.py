@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from energysim.clustering import exact_scalar
 from energysim.clustering.kmeans import FewerClustersWarning, kmeans
 from energysim.clustering.leaves import Leaves, argmin
+from energysim.clustering.lloyd import nearest_labels
 from energysim.errors import InputError, UnknownNameError
 
 
@@ -262,6 +263,16 @@ def test_extreme_scales(scale: float, d: int) -> None:
     samples = torch.cat((torch.linspace(-1, -0.9, 50), torch.linspace(0.9, 1, 50))) * scale
     result = kmeans(samples[:, None].expand(-1, d), 2, seed=0)
     assert sorted(result.centroids[:, 0].tolist()) == pytest.approx([-0.95 * scale, 0.95 * scale], rel=1e-4)
+
+
+@pytest.mark.parametrize("d", [3, 9])
+@pytest.mark.parametrize("exponent", [-126, -80, 80, 120])
+def test_vectors_of_any_magnitude_are_clustered_alike(exponent: int, d: int) -> None:
+    # Squares of such numbers vanish or overflow in 32 bits; by a power of two nothing but the magnitude may change.
+    samples = torch.randn(2_000, d, generator=torch.Generator().manual_seed(0))
+    ordinary, scaled = (kmeans(x, 20, seed=0) for x in (samples, samples * 2.0**exponent))
+    assert scaled.inertia * 2.0 ** (-2 * exponent) == pytest.approx(ordinary.inertia, rel=1e-4)
+    assert torch.equal(nearest_labels(samples * 2.0**exponent, scaled.centroids), scaled.labels)
 
 
 def test_one_outlier_does_not_spoil_the_rest() -> None:

@@ -178,6 +178,79 @@ def test_tied_weights_stay_tied(recipe: str, tmp_path: Path) -> None:
     assert torch.equal(again.words.weight, prepared.get_submodule("words").weight)  # type: ignore[arg-type]
 
 
+def _centroids(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items() if name.endswith("centroids")}
+
+
+class Apart(nn.Module):
+    """`Tied`, whose one weight is used once in what it is asked for: the oracle of how its centroids move."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(20, 6)
+
+
+@pytest.mark.parametrize("mode", ["dkm", "gumbel"])
+def test_a_tied_weight_moves_its_centroids_once_a_step(mode: str) -> None:
+    torch.manual_seed(0)
+    tied, once = Tied(), Apart()
+    once.words.weight = nn.Parameter(tied.words.weight.detach().clone())
+    recipe = {"method": "dkm", "embedding": {"bits": 2, "dim": 1, "temperature": 1e-2, "mode": mode}}
+    both, single = prepare(tied, recipe), prepare(once, recipe)
+    for step in range(3):
+        into, out = both.get_submodule("words").weight, both.get_submodule("out").weight
+        alone = single.get_submodule("words").weight
+        assert isinstance(into, torch.Tensor)
+        assert isinstance(out, torch.Tensor)
+        assert torch.equal(into, out)
+        torch.testing.assert_close(into, alone, rtol=1e-4, atol=1e-4)
+        upstream = torch.randn(into.shape, generator=torch.Generator().manual_seed(step))
+        (into * upstream + out * out).sum().backward()
+        (alone * upstream + alone * alone).sum().backward()
+        for model in (both, single):
+            weight = model.get_parameter("words.parametrizations.weight.original")
+            assert weight.grad is not None
+            with torch.no_grad():
+                weight -= 0.1 * weight.grad
+        first, second = (model.get_parameter("words.parametrizations.weight.original").grad for model in (both, single))
+        torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-4)
+        for model in (both, single):
+            model.zero_grad()
+    moved, expected = _centroids(both), _centroids(single)
+    torch.testing.assert_close(
+        moved["words.parametrizations.weight.0.parts.0.centroids"], *expected.values(), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_batches_before_a_step_and_checkpointed_activations_see_one_soft_weight() -> None:
+    from torch.utils.checkpoint import checkpoint
+
+    plain, again = (prepare(network(), "dkm:2/1,temperature=1e-2") for _ in range(2))
+    images = torch.randn(2, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+    for _ in range(2):
+        for half in images.split(1):
+            plain(half).square().sum().backward()
+            checkpoint(again, half, use_reentrant=False).square().sum().backward()
+        for (name, one), (_, other) in zip(plain.named_parameters(), again.named_parameters(), strict=True):
+            assert torch.equal(one.grad, other.grad), name  # type: ignore[arg-type]
+        before = _centroids(plain)
+        for model in (plain, again):
+            sgd(model).step()
+            model.zero_grad()
+    plain(images)
+    assert all(not torch.equal(before[name], tensor) for name, tensor in _centroids(plain).items())
+
+
+def test_a_weight_that_sums_to_nothing_is_no_weight_seen_before() -> None:
+    layer = nn.Linear(2, 2, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, -1.0], [2.0, -2.0]]))
+    prepared = prepare(layer, "dkm:2/1,temperature=1e-3").eval()
+    prepared(torch.ones(1, 2))
+    prepared.train()
+    torch.testing.assert_close(prepared.weight, layer.weight)  # four values, four centroids
+
+
 def test_attention_trains_through_its_projections() -> None:
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)

@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from energysim.clustering.regulariser import DegenerateWarning, Regulariser, leading_right_vectors, sparse_kmeans
+from energysim.clustering.regulariser import (
+    DegenerateWarning,
+    Regulariser,
+    leading_right_vectors,
+    smallest,
+    sparse_kmeans,
+)
 from energysim.errors import InputError, UnknownNameError
 from energysim.granularity import Granularity
 
@@ -126,6 +132,12 @@ def test_sharing_with_exact_zeros() -> None:
     assert result.inertia == pytest.approx(0.04 + 0.02)
     shared = result.centroids[result.labels]
     assert int((shared == 0).all(dim=1).sum()) == 2
+
+
+@pytest.mark.parametrize("magnitude", [1e-30, 1e30])
+def test_the_smallest_samples_are_found_at_any_magnitude(magnitude: float) -> None:
+    samples = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(smallest(samples * magnitude, 0.4), smallest(samples, 0.4))
 
 
 def test_it_is_refreshed_lazily_and_resumed_exactly() -> None:

@@ -247,6 +247,25 @@ def test_apple_coremltools_2698_odd_values_stay_finite(values: torch.Tensor, rec
         assert torch.equal(back, layer.weight)
 
 
+@pytest.mark.parametrize("exponent", [-1060, -600, -100, 200])
+def test_errors_of_doubles_of_any_magnitude(exponent: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    ordinary, scaled = nn.Linear(8, 8, dtype=torch.float64), nn.Linear(8, 8, dtype=torch.float64)
+    ordinary.weight = nn.Parameter(torch.randn(8, 8, dtype=torch.float64, generator=generator))
+    scaled.weight = nn.Parameter(
+        torch.ldexp(
+            torch.ldexp(ordinary.weight.detach(), torch.tensor(exponent // 2)), torch.tensor(exponent - exponent // 2)
+        )
+    )
+    one, other = (share(layer, "scalars:K=4").report[0] for layer in (ordinary, scaled))
+    assert other.sqnr_db == pytest.approx(one.sqnr_db, rel=1e-3)
+    assert other.cosine == pytest.approx(one.cosine, rel=1e-4)
+    with torch.no_grad():
+        scaled.weight[0, 0] = 1e200
+    with pytest.raises(InputError, match=r"weight 'weight': values beyond 1e\+150 have no squares"):
+        share(scaled, "scalars:K=4")
+
+
 def test_per_channel_scale(tmp_path: Path) -> None:
     # Channels of one shape and very different size: with a scale each, two centroids are enough.
     layer = nn.Linear(2, 3, bias=False)

@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 $(VENV)/base: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --editable .
+	$(PIP) --editable ".[report]"
 	@touch $@
 
 $(VENV)/torch: $(VENV)/base
@@ -35,15 +35,10 @@ $(VENV)/kernels: $(VENV)/dev hatch_build.py $(wildcard energysim/mapping/search_
 	$(BIN)/python hatch_build.py > /dev/null
 	@touch $@
 
-# Pictures need matplotlib.
-$(VENV)/demo: $(VENV)/weights
-	$(PIP) --editable ".[report]"
-	@touch $@
-
 # What sharing weights does to the energy of a network with its ImageNet-trained weights: the two ways at once.
 LITE0 := models.efficientnet_lite0:pretrained
 DEMO := build/demo
-demo: $(VENV)/demo
+demo: $(VENV)/weights
 	@mkdir -p $(DEMO)
 	@$(BIN)/energysim compress $(LITE0) --recipe rows:K=16 -o $(DEMO)/rows16.safetensors > $(DEMO)/rows16.txt & rows=$$!; \
 	$(BIN)/energysim compress $(LITE0) --recipe dkm:4/4 -o $(DEMO)/dkm4_4.safetensors > $(DEMO)/dkm4_4.txt && wait $$rows

@@ -279,8 +279,11 @@ class Problem:
     def mirror(self) -> Numbers | None:
         """For every tile the one with rows and columns (P and Q, R and S) exchanged; None where that differs.
 
-        Exchanged throughout, a mapping costs the same if sizes, ranks, axes and constraints know no difference.
+        Exchanged throughout, a mapping costs the same if sizes, ranks, axes and constraints know no difference. Samples
+        of shared weights do: what products cost depends on where indices stand.
         """
+        if self.products is not None:
+            return None
         other = dict(zip("PQRS", "QPSR", strict=True))
         dims, sizes = self.lattice.dims, self.layer.dims
 

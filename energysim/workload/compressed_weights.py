@@ -157,7 +157,7 @@ def _indices(layer: Layer, tensor: Clustered, sample: Mapping[str, int], empty: 
     """The indices by the layer's dims; those of different codebooks differ, all zero samples share one."""
     narrow = np.min_scalar_type(tensor.blocks * tensor.clusters - 1)
     numbers = tensor.indices.reshape(tensor.blocks, -1).astype(narrow)
-    numbers += (np.arange(tensor.blocks, dtype=narrow) * narrow.type(tensor.clusters))[:, None]
+    numbers += (np.arange(tensor.blocks) * tensor.clusters).astype(narrow)[:, None]
     zero = -1
     if empty.any():
         first = np.flatnonzero(empty)

@@ -4,18 +4,22 @@ import io
 import logging
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from energysim.errors import ModelReadError
 from energysim.workload.graph import Edge, LayerGraph, clean_name
 from energysim.workload.torch_graph import GraphReader, all_known
+from energysim.workload.torch_quantised import plain
 
 if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
+
+    from energysim.workload.exported_graph import Program
 
 
 def from_torch(
@@ -32,8 +36,35 @@ def from_torch(
     into. An unknown operation is costed as its traffic, with a warning. Raises ModelReadError where export fails.
     """
     name = clean_name(name)
+    module, weight_bits = plain(module) if hasattr(module, "named_parameters") else (module, {})
     program = _export(module, example_inputs, name)
-    reader = GraphReader(module, program, fold_batchnorm, fuse_activations)
+    first: dict[int, str] = {}
+    tied = {label: first.setdefault(id(y), label) for label, y in module.named_parameters(remove_duplicate=False)}
+    parts = {path.rpartition(".")[0] for path, _ in module.named_modules(remove_duplicate=False) if path}
+    whole = {path for path, _ in module.named_modules(remove_duplicate=False)} - parts
+    return read_program(
+        program,
+        name,
+        whole.__contains__,
+        tied,
+        fold_batchnorm=fold_batchnorm,
+        fuse_activations=fuse_activations,
+        weight_bits=weight_bits,
+    )
+
+
+def read_program(
+    program: "ExportedProgram | Program",
+    name: str,
+    has_no_parts: Callable[[str], bool],
+    tied: Mapping[str, str],
+    *,
+    fold_batchnorm: bool,
+    fuse_activations: bool,
+    weight_bits: Mapping[str, int] = MappingProxyType({}),
+) -> LayerGraph:
+    """The layer graph of an exported program (see `GraphReader`). Raises ModelReadError."""
+    reader = GraphReader(program, has_no_parts, tied, fold_batchnorm, fuse_activations, weight_bits)
     try:
         reader.read()
     except ModelReadError as error:

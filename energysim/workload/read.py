@@ -42,7 +42,7 @@ def read_model(
 
     `reference` is the name of a packaged network, a model file, "package.module:function" (which returns a LayerGraph,
     a configuration of transformers, or a torch module and its example inputs), a torch module (with `example_inputs`, a
-    tuple or by name), a configuration or model of transformers, or a LayerGraph.
+    tuple or by name), a torch.export.ExportedProgram, a configuration or model of transformers, or a LayerGraph.
     Raises InputError (UnknownNameError, ModelReadError) when it cannot be read.
     """
     options = Options(example_inputs, name, fold_batchnorm, fuse_activations, dims or {}, trips, read_weights)
@@ -118,6 +118,8 @@ def _from_object(reference: Any, options: Options) -> LayerGraph:
     if _of_transformers(reference) and options.example_inputs is None:
         return _from_transformers(reference, options)
     torch = sys.modules.get("torch")
+    if torch is not None and isinstance(reference, torch.export.ExportedProgram):
+        return _from_program(reference, options)
     if torch is None or not isinstance(reference, torch.nn.Module):
         raise ModelReadError(f"not a model: {type(reference).__name__}; give a name, a file, a torch module or a graph")
     if options.example_inputs is None:
@@ -155,6 +157,21 @@ def _config(path: Path, options: Options) -> LayerGraph:
     from energysim.workload.from_transformers import read_config
 
     return _from_transformers(read_config(path), options)
+
+
+def _pt2(path: Path, options: Options) -> LayerGraph:
+    from energysim.workload.from_pt2 import from_pt2
+
+    options.without_tokens(options.name or path.stem, "an exported program")
+    return from_pt2(path, name=options.name, dims=options.dims, **options.of_torch)
+
+
+def _from_program(program: Any, options: Options) -> LayerGraph:
+    from energysim.workload.from_pt2 import from_program
+
+    name = options.name or "exported_program"
+    options.without_tokens(name, "an exported program")
+    return from_program(program, name=name, dims=options.dims, **options.of_torch)
 
 
 def _yaml(path: Path, options: Options) -> LayerGraph:
@@ -217,6 +234,7 @@ READERS: Mapping[str, Callable[[Path, Options], LayerGraph]] = MappingProxyType(
         ".yml": _yaml,
         ".onnx": _onnx,
         ".json": _config,
+        ".pt2": _pt2,
         ".csv": _scalesim,
         ".tflite": _tflite,
         **dict.fromkeys(PICKLES, _pickle),

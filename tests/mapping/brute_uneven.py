@@ -114,10 +114,11 @@ def least_uneven(
     """The least energy in pJ over all uneven mappings (that meet some constraints), and how many there are."""
     best, number = np.inf, 0
     for bypass in bypasses:
-        for mapping, bounds in nests(layer, accelerator, bypass):
+        for mapping, every in nests(layer, accelerator, bypass):
+            bounds = every
             if asked is not None:
-                good = [not violations(asked, layer, accelerator, nest_of(mapping, row)) for row in bounds.tolist()]
-                bounds = bounds[np.array(good)]
+                good = [not violations(asked, layer, accelerator, nest_of(mapping, row)) for row in every.tolist()]
+                bounds = every[np.array(good)]
                 if not len(bounds):
                     continue
             values, steps = count_many(layer, accelerator, mapping.nest, bounds)

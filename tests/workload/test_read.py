@@ -77,7 +77,7 @@ def test_batch_multiplies_work_and_activations_but_not_weights() -> None:
         (
             "nets_here/small.py",
             ModelReadError,
-            "no reader for '.py' files; known: .csv, .json, .onnx, .tflite, .yaml, .yml",
+            "no reader for '.py' files; known: .csv, .json, .onnx, .pt2, .tflite, .yaml, .yml",
         ),
         ("nets_here.small:nett", UnknownNameError, "unknown function of nets_here.small 'nett'; did you mean 'net'?"),
         ("nets_here.small:value", UnknownNameError, "unknown function of nets_here.small 'value'"),

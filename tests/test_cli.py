@@ -292,7 +292,7 @@ def test_a_full_or_closed_output_is_one_line(where: str, why: str) -> None:
 def test_interrupted(tmp_path: Path) -> None:
     """Ctrl-C in the middle of the search: one line, code 130, no file and no part of one."""
     target = tmp_path / "out.json"
-    command = [sys.executable, "-m", "energysim", "estimate", "googlenet", "--on", "eyeriss", "-o", str(target)]
+    command = [sys.executable, "-m", "energysim", "estimate", "googlenet", "--on", "simba", "-o", str(target)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)

@@ -88,7 +88,7 @@ def test_bad_jobs_are_one_line(small: str, jobs: str, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_interrupted_with_a_cache(jobs: str, cache_folder: Path) -> None:
     """Ctrl-C, to all processes as a terminal sends it: code 130, one line, and what is kept is whole."""
-    command = [sys.executable, "-m", "energysim", "estimate", "googlenet", "--on", "eyeriss", "--jobs", jobs]
+    command = [sys.executable, "-m", "energysim", "estimate", "googlenet", "--on", "simba", "--jobs", jobs]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True
     )

@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Any
 
-from energysim.commands.options import add_reading, dims_of, new_command
+from energysim.commands.options import add_reading, new_command, reading_of
 
 
 def add_inspect_commands(commands: Any) -> None:
@@ -40,15 +40,7 @@ def inspect_command(options: argparse.Namespace) -> None:
 
     if options.output:
         check_writable(options.output)
-    found = inspect_model(
-        options.model,
-        read_weights=options.read_weights,
-        inputs=options.inputs,
-        dims=dims_of(options.dim),
-        trips=options.trips,
-        fold_batchnorm=not options.keep_batchnorm,
-        fuse_activations=not options.keep_activations,
-    )
+    found = inspect_model(options.model, inputs=options.inputs, **reading_of(options))
     if options.to is None and options.format == "table" and not options.output:
         show(inspection_parts(found), sys.stdout)
         return

@@ -36,52 +36,42 @@ class Inspection:
 
 
 def inspect_model(
-    reference: str,
-    *,
-    read_weights: bool = False,
-    inputs: str | Path | None = None,
-    dims: Mapping[str, int] | None = None,
-    trips: int | None = None,
-    fold_batchnorm: bool = True,
-    fuse_activations: bool = True,
+    reference: str, *, read_weights: bool = False, inputs: str | Path | None = None, **reading: Any
 ) -> Inspection:
-    """What is in a model that `read_model` reads.
+    """What is in a model that `read_model` reads, with its options in `reading`.
 
     `read_weights` measures the weights, `inputs` (a .npz file of arrays by input name) runs the model once and measures
     zeros; both become densities of the graph. Either is for ONNX files and functions that return a torch module.
     Raises InputError.
     """
     if reference.lower().endswith(".onnx"):
-        return _of_onnx(reference, read_weights, inputs, dims or {}, trips, (fold_batchnorm, fuse_activations))
+        return _of_onnx(reference, read_weights, inputs, reading)
     if is_function(reference) and (read_weights or inputs is not None):
-        return _of_module(reference, read_weights, inputs, (fold_batchnorm, fuse_activations))
+        return _of_module(reference, read_weights, inputs, reading)
     if read_weights or inputs is not None:
         raise InputError(
             f"{clean_name(reference)}: weights and activations are measured of .onnx files and package.module:function"
         )
-    graph = read_model(
-        reference, dims=dims, trips=trips, fold_batchnorm=fold_batchnorm, fuse_activations=fuse_activations
-    )
-    return Inspection(graph, {}, {})
+    return Inspection(read_model(reference, **reading), {}, {})
 
 
-def _of_onnx(
-    reference: str,
-    read_weights: bool,
-    inputs: str | Path | None,
-    dims: Mapping[str, int],
-    trips: int | None,
-    options: tuple[bool, bool],
-) -> Inspection:
+def _of_onnx(reference: str, read_weights: bool, inputs: str | Path | None, reading: Mapping[str, Any]) -> Inspection:
     from energysim.workload.from_onnx import measure_weights, read_onnx, with_weight_densities
 
     arrays: dict[str, Any] = {}
+    dims = dict(reading.get("dims") or {})
     if inputs is not None:
         from energysim.workload.activations import dims_of_arrays, read_arrays
 
         arrays = read_arrays(inputs)
         dims = {**dims_of_arrays(reference, arrays), **dims}
-    read = read_onnx(reference, dims=dims, trips=trips, folds=options[0], fuses=options[1])
+    read = read_onnx(
+        reference,
+        dims=dims,
+        trips=reading.get("trips"),
+        folds=reading.get("fold_batchnorm", True),
+        fuses=reading.get("fuse_activations", True),
+    )
     weights = measure_weights(read) if read_weights else {}
     graph = with_weight_densities(read, weights)
     activations: Mapping[str, Mapping[str, float]] = {}
@@ -92,14 +82,12 @@ def _of_onnx(
     return Inspection(with_densities(graph, activations), weights, activations)
 
 
-def _of_module(reference: str, read_weights: bool, inputs: str | Path | None, options: tuple[bool, bool]) -> Inspection:
+def _of_module(reference: str, read_weights: bool, inputs: str | Path | None, reading: Mapping[str, Any]) -> Inspection:
     made = call_function(reference)
     if isinstance(made, LayerGraph) or not (isinstance(made, Sequence) and len(made) == 2):
         raise InputError(f"{clean_name(reference)}: has no torch module whose weights or activations could be measured")
     module, example = made
-    folds, fuses = options
-    name = name_of(reference)
-    graph = read_model(module, example_inputs=example, name=name, fold_batchnorm=folds, fuse_activations=fuses)
+    graph = read_model(module, example_inputs=example, name=name_of(reference), **reading)
     weights: dict[str, dict[str, Measured]] = {}
     if read_weights:
         from energysim.workload.onnx_weights import measured

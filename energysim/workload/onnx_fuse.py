@@ -9,6 +9,7 @@ import numpy as np
 
 from energysim.workload.layer import Layer
 from energysim.workload.onnx_infer import DOMAINS, Typed
+from energysim.workload.onnx_names import scope_of
 from energysim.workload.onnx_scope import Absorbed, Scope
 from energysim.workload.onnx_table import FUSABLE
 from energysim.workload.onnx_types import SUM_BITS, WIDTHS, Value, nobody, uniform
@@ -80,7 +81,7 @@ def _is_bias(inputs: Sequence[Value | None], layer: Layer) -> bool:
 
 
 def _label(reader: "GraphReader", node: "onnx.NodeProto", trained: frozenset[str]) -> str:
-    return reader.names.name(node.name, node.output[0], node.op_type, trained)
+    return reader.names.name(node.name, node.output[0], node.op_type, trained, scope_of(node))
 
 
 def _absorb(reader: "GraphReader", number: int, trained: frozenset[str], labels: tuple[str, ...], result: str) -> None:

@@ -11,7 +11,7 @@ from energysim.workload.graph import clean_name
 from energysim.workload.layer import Layer
 from energysim.workload.onnx_control import run_control
 from energysim.workload.onnx_infer import DOMAINS, Inference, Typed, contradiction, label
-from energysim.workload.onnx_names import NameGiver, module_path
+from energysim.workload.onnx_names import NameGiver, module_path, scope_of
 from energysim.workload.onnx_operations import OnnxCall, house_name
 from energysim.workload.onnx_patterns import written_out
 from energysim.workload.onnx_scope import SHAPE_ONLY, Absorbed, Scope, constant_tensors
@@ -72,7 +72,7 @@ class GraphReader:
 
     def enter(self, graph: "onnx.GraphProto") -> None:
         """Take note of the trained numbers of a graph: floats and narrow integers, and int32 where they are biases."""
-        self.names.hear((node.name, node.op_type) for node in graph.node)
+        self.names.hear(graph.node)
         biases = {node.input[0] for node in graph.node if node.op_type == "DequantizeLinear" and node.input}
         biases |= {node.input[8] for node in graph.node if node.op_type == "QLinearConv" and len(node.input) > 8}
         scalars = {node.input[1] for node in graph.node if node.op_type == "PRelu" and len(node.input) > 1}
@@ -306,7 +306,8 @@ class GraphReader:
             self._give(node, typed, 0, scope)
             return
         trained = self.trained(node.op_type, reads)
-        name = self.names.name(node.name, node.output[0] if node.output else "", node.op_type, trained)
+        result = node.output[0] if node.output else ""
+        name = self.names.name(node.name, result, node.op_type, trained, scope_of(node))
         operands = tuple(None if each is None else each.operand for each in reads)
         data = tuple(None if each is None else each.data for each in inputs)
         call = OnnxCall(

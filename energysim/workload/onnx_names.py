@@ -2,11 +2,18 @@
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from energysim.workload.graph import clean_name
 
+if TYPE_CHECKING:
+    import onnx
+
 ENDINGS = frozenset({"weight", "bias", "kernel", "scale", "gamma", "beta", "W", "B", "R"})
 """What names of trained tensors end in, after the path of their module."""
+
+
+LONGEST = 4096
 
 
 class NameGiver:
@@ -17,17 +24,17 @@ class NameGiver:
         self.taken: set[str] = set()
         self.parents: set[str] = set()
 
-    def hear(self, names_and_ops: Iterable[tuple[str, str]]) -> None:
+    def hear(self, nodes: "Iterable[onnx.NodeProto]") -> None:
         """Take note of which modules have others inside."""
-        for name, op in names_and_ops:
-            parts = node_path(name, op).split(".")
+        for node in nodes:
+            parts = (node_path(node.name, node.op_type) or scope_of(node)).split(".")
             self.parents.update(".".join(parts[:i]) for i in range(1, len(parts)))
 
-    def name(self, node_name: str, result: str, op: str, trained: Iterable[str]) -> str:
+    def name(self, node_name: str, result: str, op: str, trained: Iterable[str], scope: str = "") -> str:
         """The module that called the node (and the op, where it has modules inside), or whose weights it uses."""
         used = list(trained)
         owners = {path for each in used if (path := module_path(each))}
-        path = node_path(node_name, op)
+        path = node_path(node_name, op) or ("" if len(owners) == 1 else scope)
         if path and (not used or not owners):
             label = f"{path}.{_lower(op)}" if path in self.parents and not used else path
         elif path and any(owner == path or owner.endswith("." + path) for owner in owners):
@@ -49,6 +56,15 @@ def module_path(trained: str) -> str:
     """`layer1.0.conv1` of `layer1.0.conv1.weight`; empty for a name that is no path."""
     path, _, ending = clean_name(trained).rpartition(".")
     return path if ending in ENDINGS else ""
+
+
+def scope_of(node: "onnx.NodeProto") -> str:
+    """The module path that PyTorch's newer exporter writes beside a node; empty where there is none."""
+    for entry in node.metadata_props:
+        if entry.key == "pkg.torch.onnx.name_scopes" and isinstance(entry.value, str) and len(entry.value) < LONGEST:
+            scopes = re.findall(r"'([^']*)'", entry.value)
+            return clean_name(scopes[-2]) if len(scopes) > 1 and scopes[-2] else ""
+    return ""
 
 
 def node_path(name: str, op: str) -> str:

@@ -252,6 +252,11 @@ def make_normal(op: str) -> Callable[[OnnxCall], Layer | None]:
     return make
 
 
+def make_rotary(call: OnnxCall) -> Layer | None:
+    """Operations of a rotary position embedding: two products and a sum for each element."""
+    return aten(call, "rotary", **{f"input_{i}": each for i, each in enumerate(call.operands)})
+
+
 def make_embedding(call: OnnxCall) -> Layer | None:
     """The rows that are looked up, not the table; of a computed tensor, the elements that are taken."""
     table, indices = call.operand(0), call.operand(1)

@@ -282,7 +282,7 @@ with the operations that the `onnx` package knows: none is missing.
 
 * **compute**: counted exactly, in MACs or plain operations. Element-wise operations with one computed operand run
   inside the layer that computes it (`--keep-activations` makes them layers of their own), a BatchNorm behind a
-  convolution or product is folded (`--keep-batchnorm`), a GELU, SiLU, layer or local response normalisation that is
+  convolution or product is folded (`--keep-batchnorm`), a GELU, SiLU, a normalisation or a rotary embedding that is
   written out as several nodes is one.
 * **view**: free, since elements are only renamed or laid out; edges stay exact behind them, element for element.
 * **data**: moves elements by what other elements say. Free where these are stored in the model, else traffic: every

@@ -128,6 +128,46 @@ def test_layer_norm_written_out_is_one_layer(read: Any) -> None:
     assert (layer.op, layer.dims, layer.tensors, layer.parameters) == (same.op, same.dims, same.tensors, 16)
 
 
+@pytest.mark.parametrize("divides", [False, True])
+def test_root_mean_square_norm_written_out_is_one_layer(read: Any, divides: bool) -> None:
+    end = [node("Div", "x s", "n")] if divides else [node("Reciprocal", "s", "r"), node("Mul", "x r", "n")]
+    nodes = [
+        node("Pow", "x two", "p"),
+        node("ReduceMean", "p", "v", axes=[-1]),
+        node("Add", "v e", "a"),
+        node("Sqrt", "a", "s"),
+        *end,
+        node("Mul", "n norm.weight"),
+    ]
+    weights = [zeros("norm.weight", 8), stored("two", 2.0), stored("e", 1e-5)]
+    (layer,) = read(model(nodes, [typed("x", [3, 8])], weights)).layers
+    assert (layer.name, layer.op, layer.ops, layer.parameters) == ("norm", "rms_norm", 4 * 24, 8)
+
+
+def test_rotary_embedding_written_out_is_one_layer(read: Any) -> None:
+    nodes = [
+        node("Mul", "x cos", "a"),
+        node("Slice", "x zero four axis", "first"),
+        node("Slice", "x four eight axis", "second"),
+        node("Neg", "second", "n"),
+        node("Concat", "n first", "turned", axis=-1),
+        node("Mul", "turned sin", "b"),
+        node("Add", "a b"),
+    ]
+    places = [stored(name, [value], np.int64) for name, value in (("zero", 0), ("four", 4), ("eight", 8), ("axis", 1))]
+    caches = [zeros("cos", 3, 8), zeros("sin", 3, 8)]
+    (layer,) = read(model(nodes, [typed("x", [3, 8])], [*places, *caches])).layers
+    assert (layer.op, layer.ops) == ("rotary", 3 * 24)
+
+
+def test_module_paths_of_the_newer_exporter_are_names(read: Any) -> None:
+    nodes = [node("MatMul", "x val_3", "a", name="node_linear"), node("MatMul", "a val_4", name="node_linear_1")]
+    for each, scope in zip(nodes, ("layers.0.q_proj", "layers.0.k_proj"), strict=True):
+        each.metadata_props.add(key="pkg.torch.onnx.name_scopes", value=f"['', 'layers.0', '{scope}', 'linear']")
+    graph = read(model(nodes, [typed("x", [2, 8])], [zeros("val_3", 8, 8), zeros("val_4", 8, 8)]))
+    assert [layer.name for layer in graph.layers] == ["layers.0.q_proj", "layers.0.k_proj"]
+
+
 def test_edges_are_exact_behind_views(read: Any) -> None:
     nodes = [
         node("Relu", "x", "a"),

@@ -44,6 +44,24 @@ EXACT_CASES: dict[str, dict[str, Any]] = {
     f"2,359,296 x 1, K = {k}": {"n": 2_359_296, "d": 1, "k": k, "iterations": 1, "repeats": 1} for k in (4, 16, 256)
 }
 
+FOUR_BITS = {"recipe": "scalars:bits=4", "coremltools": {"n_bits": 4, "granularity": "per_tensor"}}
+SHARE_CASES: dict[str, dict[str, Any]] = {
+    "ResNet-18, 4 bits": FOUR_BITS,
+    "ResNet-18, 4 bits, its rounding off": {
+        **FOUR_BITS, "coremltools": FOUR_BITS["coremltools"] | {"enable_fast_kmeans_mode": False}
+    },
+    "ResNet-18, 4 bits for vectors of 4": {
+        "recipe": "dkm:4/4", "coremltools": FOUR_BITS["coremltools"] | {"cluster_dim": 4}
+    },
+    "ResNet-18 of 7 distinct values, 4 bits": {**FOUR_BITS, "values": 7},
+    "ResNet-18 of 7 distinct values, 4 bits, its rounding off": {
+        **FOUR_BITS, "values": 7, "coremltools": FOUR_BITS["coremltools"] | {"enable_fast_kmeans_mode": False}
+    },
+    "ResNet-18 of 7 distinct values, found": {"recipe": "found", "values": 7},
+    "an embedding of 30,522 x 768, 4 bits": {**FOUR_BITS, "rows": 30_522},
+}  # fmt: skip
+"""Whole networks after training: found is ours alone."""
+
 
 def run(what: str, who: str, case: dict[str, Any]) -> tuple[dict[str, float], dict[str, Any]] | None:
     """Figures and arrays of one case, or None, with a line, where it did not run."""
@@ -114,6 +132,19 @@ def kmeans_rows(peers: bool) -> list[str]:
     return lines
 
 
+def share_rows(peers: bool) -> list[str]:
+    """Sharing after training as lines of a table."""
+    lines = []
+    for name, case in SHARE_CASES.items():
+        cells = []
+        for who in ("energysim", "coremltools"):
+            wanted = who == "energysim" or (peers and "coremltools" in case)
+            found = run("share", who, {**case, "repeats": 1}) if wanted else None
+            cells.append(f"{figures(found[0])} | {float(found[1]['inertia']):.4g}" if found else "- | - | -")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
 def regulariser_rows() -> list[str]:
     """The penalties beside a training step, as lines of a table."""
     lines = []
@@ -153,6 +184,15 @@ def main() -> None:
         "| samples | ours, CPU s | inertia | faiss, CPU s | inertia | scikit-learn, CPU s | inertia |",
         "|---|---|---|---|---|---|---|",
         *kmeans_rows(peers),
+        "",
+        "## Whole networks after training",
+        "",
+        "`share` and coremltools' PostTrainingPalettizer; lost is the sum of squared errors. By default coremltools",
+        "rounds weights to four decimals first. Its vectors run along output channels, ours along neighbours.",
+        "",
+        "| network | ours, CPU s | MB | lost | coremltools, CPU s | MB | lost |",
+        "|---|---|---|---|---|---|---|",
+        *share_rows(peers),
         "",
         "## Deep k-Means' penalty",
         "",

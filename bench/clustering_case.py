@@ -202,7 +202,61 @@ def regulariser_energysim(case: dict[str, Any]) -> tuple[dict[str, float], dict[
     return figures, {"step_cpu_s": np.array(whole["cpu_s"])}
 
 
+def network(case: dict[str, Any]) -> Any:
+    """A network of random weights, or of as many distinct values as `values` says; `rows` x 768 make an embedding."""
+    import torch
+    from torch import nn
+
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from models import resnet18
+
+    torch.set_num_threads(1)
+    torch.manual_seed(case["seed"])
+    if case.get("rows"):
+        return nn.Embedding(case["rows"], 768)
+    model = resnet18.build()[0]
+    if case.get("values"):
+        values = torch.randn(case["values"]) * 0.02
+        with torch.no_grad():
+            for weight in model.parameters():
+                if weight.ndim > 1:
+                    weight.copy_(values[torch.randint(len(values), weight.shape)])
+    return model
+
+
+def lost(model: Any, state: dict[str, Any]) -> Any:
+    """Sum of squared errors over all weights."""
+    pairs = [(tensor, state[name]) for name, tensor in model.state_dict().items() if tensor.ndim > 1]
+    return np.array(sum(float((a.double() - b.double()).square().sum()) for a, b in pairs))
+
+
+def share_energysim(case: dict[str, Any]) -> tuple[dict[str, float], dict[str, Any]]:
+    """Our sharing of a whole network after training."""
+    from energysim.clustering.found import find_shared
+    from energysim.clustering.share import share
+    from energysim.clustering.weights import to_tensors
+
+    model = network(case)
+    run = (
+        (lambda: find_shared(model.state_dict())) if case["recipe"] == "found" else lambda: share(model, case["recipe"])
+    )
+    figures, made = timed(run, case["repeats"])
+    return figures, {"inertia": lost(model, to_tensors(made.state()))}
+
+
+def share_coremltools(case: dict[str, Any]) -> tuple[dict[str, float], dict[str, Any]]:
+    """coremltools' palettizer after training, in this process."""
+    from coremltools.optimize.torch.palettization import PostTrainingPalettizer, PostTrainingPalettizerConfig
+
+    model = network(case)
+    config = PostTrainingPalettizerConfig.from_dict({"global_config": case["coremltools"]})
+    figures, made = timed(lambda: PostTrainingPalettizer(model, config).compress(num_kmeans_workers=1), case["repeats"])
+    return figures, {"inertia": lost(model, made.state_dict())}
+
+
 RUNS = {
+    ("share", "energysim"): share_energysim,
+    ("share", "coremltools"): share_coremltools,
     ("regulariser", "energysim"): regulariser_energysim,
     ("dkm", "energysim"): dkm_energysim,
     ("dkm", "coremltools"): dkm_coremltools,

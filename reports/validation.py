@@ -205,8 +205,8 @@ def elsewhere(calibration: Calibration) -> Iterator[Block]:
     at_published = joules + (calibration.static_w or 0.0) * (3 / 0.7 - seconds)
     yield Block(
         "Layers whose mapping nobody published",
-        "`energysim estimate --calibration` runs such layers in the chip's own form: row stationary, the letters of the "
-        "published table chosen for the least calibrated energy with the chip's time. AlexNet as if its table were "
+        "`energysim estimate --calibration` runs such layers in the chip's own form: row stationary, the letters of "
+        "the published table chosen for the least calibrated energy with the chip's time. AlexNet as if its table were "
         "unknown (the prices are still fitted to it): below. Another network, held out: VGG-16's convolutions at batch "
         "3 take 4.3 s and 1.01 J by the paper's abstract (0.7 frame/s, 236 mW). We predict "
         f"{seconds:.1f} s and {joules:.2f} J without zeros: half the time. At the published time our prices give "

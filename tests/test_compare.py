@@ -14,6 +14,7 @@ from energysim.cli import main
 from energysim.costs.full_adders import full_adders_of_dot_product
 from energysim.costs.metrics import exact_full_adders
 from energysim.errors import InputError, ModelReadError, NothingFitsError, UnknownNameError
+from energysim.estimate import estimate
 from energysim.explore.compare import Comparison, Point, compare, compared
 from energysim.report.compared import comparison_parts, rendered_comparison
 from energysim.report.pictures import rate
@@ -151,6 +152,19 @@ def test_bits_are_read_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
         compared(SMALL, "eyeriss", bits=[8, 0])
 
 
+def test_a_time_budget_is_for_all_combinations(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+
+    def watched(*arguments: object, **options: object) -> object:
+        given.append(options["time_budget_s"])
+        return estimate(*arguments, **options)
+
+    monkeypatch.setattr("energysim.explore.compare.estimate", watched)
+    compare(SMALL, "one_mac", bits=[8, 4], time_budget_s=6.0, batch=2)
+    compare(SMALL, "one_mac")
+    assert given == [3.0, 3.0, None]
+
+
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     # 400 weights at once in a scratchpad of 224
     (tmp_path / "impossible.yaml").write_text("memories:\n  spad: {whole: [R, S]}\n")
@@ -284,8 +298,9 @@ def test_command_reads_models_as_asked(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.setattr("energysim.explore.compare._read", lambda reference, reading: reader(reference, **reading))
     work = ["compare", "x.onnx", "--on", "one_mac", "--dim", "batch=2", "--trips", "3", "--read-weights"]
     assert main([*work, "--keep-batchnorm", "--keep-activations"]) == 0
-    given = {"dims": {"batch": 2}, "trips": 3, "read_weights": True, "sequence": None, "decode": False}
-    assert asked == [given | {"fold_batchnorm": False, "fuse_activations": False}]
+    given = {"dims": {"batch": 2}, "trips": 3, "read_weights": True}
+    given |= {"fold_batchnorm": False, "fuse_activations": False}
+    assert [{name: reading[name] for name in given} for reading in asked] == [given]
     assert "small" in capsys.readouterr().out
 
 

@@ -82,7 +82,7 @@ def apply_calibration(
         layer = layers[row.name]
         found = predicted_layer(row.name, layer, described, row.mapping, calibration.time_model)
         if chip:
-            better = _as_the_chip_would(found, layer, described, calibration)
+            better = as_the_chip_would(found, layer, described, calibration)
             own += better is not found
             found = better
         rows.append(found)
@@ -98,7 +98,7 @@ def apply_calibration(
     )
 
 
-def _as_the_chip_would(
+def as_the_chip_would(
     found: Predicted, layer: Layer, described: DescribedAccelerator, calibration: Calibration
 ) -> Predicted:
     """The layer in the chip's own form where that costs less by its time and calibrated prices, DRAM included."""

@@ -1,9 +1,10 @@
 """How far a shared weight is from what it was: mean squared error, SQNR, cosine, distinct values, bits."""
 
-from math import frexp, isfinite, ldexp, log10, sqrt
+from math import frexp, isfinite, log10, sqrt
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from energysim.compressed.huffman import entropy_bits
 from energysim.compressed.model import Clustered, Values, WeightReport
@@ -18,15 +19,20 @@ def weight_report(name: str, original: Values, tensor: Clustered, notes: tuple[s
     before, after = original.reshape(-1), restored.reshape(-1)
     noise = signal = kept = both = 0.0
     largest = max(float(np.abs(as_floats(x)).max()) for x in (before, after))
-    # By a power of two near 1, as squares of very small numbers would vanish; a file may hold NaN and infinities.
+    # Squares of very small or large numbers vanish or overflow; a file may hold NaN and infinities, too.
     exponent = frexp(largest)[1] if isfinite(largest) else 0
+    factor = 1.0 if abs(exponent) < 256 else 2.0 ** max(-1000, min(1000, -exponent))
     for start in range(0, after.size, BLOCK):
         part = slice(start, start + BLOCK)
         with np.errstate(all="ignore"):
-            was, now = (np.ldexp(as_floats(x[part]).astype(np.float64), -exponent) for x in (before, after))
-            both, signal, kept = both + float(was @ now), signal + float(was @ was), kept + float(now @ now)
+            was, now = (as_floats(x[part]).astype(np.float64) for x in (before, after))
+            if factor != 1:
+                was, now = was * factor, now * factor
+            # No dot products: their library's threads wait for each other.
+            both, signal, kept = both + (was * now).sum(), signal + (was * was).sum(), kept + (now * now).sum()
             was -= now
-            noise += float(was @ was)
+            noise += (was * was).sum()
+    noise, signal, kept, both = float(noise), float(signal), float(kept), float(both)
     if _same_bits(original, restored):
         noise = 0.0  # also where values are not finite
     if not isfinite(signal):
@@ -37,14 +43,21 @@ def weight_report(name: str, original: Values, tensor: Clustered, notes: tuple[s
         tensor.samples,
         tensor.clusters,
         tensor.length,
-        ldexp(noise / after.size, 2 * exponent),
+        noise / after.size / factor / factor,
         10 * log10(signal / noise) if noise and signal else None,
         both / (sqrt(signal) * sqrt(kept)) if signal and kept else None,
-        int(np.unique(as_floats(after)).size),
+        _distinct_values(tensor, counts, after),
         tensor.index_bits,
         entropy_bits(counts),
         notes,
     )
+
+
+def _distinct_values(tensor: Clustered, counts: NDArray[np.intp], after: Values) -> int:
+    """How many values the weight has: those of the centroids in use, where each is there as a whole."""
+    if tensor.blocks == 1 and tensor.scale is None and tensor.samples * tensor.length == tensor.elements:
+        after = tensor.codebooks[0][counts > 0]
+    return int(np.unique(as_floats(after)).size)
 
 
 def _same_bits(one: Values, other: Values) -> bool:

@@ -182,14 +182,14 @@ class _Search:
         # a good mapping of the most promising choice of bypasses ends the search of the others early
         for root, tree, tables, begun in sorted(trees, key=lambda each: each[0]):
             tree.limit(best)
-            if not begun:
-                if root >= tree.limit_pj:
-                    continue
-                tree.start()
             if winner is not None and (any_will_do or perf_counter() >= self.until):
                 self.cut_short |= not any_will_do and root < tree.limit_pj
                 open_pj = min(open_pj, root)
                 continue
+            if not begun:
+                if root >= tree.limit_pj:
+                    continue
+                tree.start()
             tree.search(self.limits.nodes, self.until, any_will_do)
             self.cut_short |= tree.stopped == OUT_OF_TIME
             open_pj = min(open_pj, tree.open_pj)

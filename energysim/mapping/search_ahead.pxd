@@ -6,7 +6,6 @@ from energysim.mapping.search_windows cimport integer
 cdef double INFINITE
 
 cdef class Ahead(Shares):
-    cdef double[::1] part_full, part_stay
     @cython.locals(t=integer, c=integer, level=integer, w=integer)
     cpdef void lend(self, Ahead other)
     @cython.locals(outer=double, inner=double, parent=integer, handed=integer, shared=integer)

@@ -110,10 +110,12 @@ class Problem:
         remembered = {} if gated else self.lattice.remembered
         if ("pj", id(self.table)) not in remembered:
             names = [tensor.name for tensor in self.layer.tensors] + [PARTIAL]
-            places = [(memory.name, ("read", "write", "fill", "drain")) for memory in self.memories]
-            places += [(array.name, ("transfer",)) for array in self.accelerator.arrays]
+            places = [
+                (memory.name, action) for memory in self.memories for action in ("read", "write", "fill", "drain")
+            ]
+            places += [(array.name, "transfer") for array in self.accelerator.arrays]
             # all at once where all have a price
-            every = [(place, action, name) for place, actions in places for action in actions for name in names]
+            every = [(place, action, name) for place, action in places for name in names]
             remembered["pj", id(self.table)] = self._priced(every)
         found: dict[Key, float] = remembered["pj", id(self.table)]
         return found

@@ -23,8 +23,6 @@ class Rows(Ahead):
 
     def prepare(self) -> None:
         """Scratch space and the windows' table."""
-        self.part_full = np.zeros(self.tensors)
-        self.part_stay = np.zeros(self.tensors)
         self.fill_full = np.zeros(self.tensors)
         self.fill_stay = np.zeros(self.tensors)
         self.part_slide = np.zeros((self.tensors, self.dims))

@@ -35,7 +35,7 @@ cdef class State:
     cdef unsigned char[:, ::1] differs, other_handed, other_shared
     cdef integer[:, ::1] other_parent
     cdef double[:, ::1] other_outer, other_inner, lent
-    cdef double[::1] other_full, other_stay
+    cdef double[::1] other_full, other_stay, part_full, part_stay
     cdef double[::1] window
     cdef integer[::1] mirror
     cdef integer symmetric, still_tensor, still_level, idle_gap

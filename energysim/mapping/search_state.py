@@ -102,6 +102,8 @@ class State:
         self.other_handed = np.zeros((self.tensors, levels + 1), dtype=np.uint8)
         self.other_shared = np.zeros((self.tensors, levels + 1), dtype=np.uint8)
         self.other_full, self.other_stay = np.zeros(self.tensors), np.zeros(self.tensors)
+        # a boundary's least pJ when the innermost loop outside brings a tensor anew, or leaves it
+        self.part_full, self.part_stay = np.zeros(self.tensors), np.zeros(self.tensors)
         self.lent = np.zeros((levels + 1, size))
         # dims that touch every tensor alike, windows apart
         self.kind = np.zeros(dims, dtype=np.int64)

@@ -103,7 +103,7 @@ class Tables:
             "awake": lambda: None,
             "stall_share": 0.0,
         }
-        return lattice.remembered[key] | tables | self._space() | self._prices()
+        return {**lattice.remembered[key], **tables, **self._space(), **self._prices()}
 
     def _lattice(self) -> dict[str, Any]:
         """Tables of the lattice of tiles alone."""

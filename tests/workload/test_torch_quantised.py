@@ -127,7 +127,7 @@ def test_types_and_inputs_of_torchao_are_said() -> None:
 
 
 def test_rounding_written_out_by_an_export_says_its_levels() -> None:
-    """As PT2E quantisation writes it: stored integers taken as floats, activations rounded and taken as such again."""
+    """As PT2E writes it: stored integers taken as floats, activations rounded and taken as floats again."""
     import torch.ao.quantization.fx._decomposed
 
     ops = torch.ops.quantized_decomposed

@@ -38,6 +38,7 @@ COMMANDS = {
     "the same from the cache": ("estimate", "resnet50", "--on", "eyeriss"),
     "estimate mobilenet_v2 on eyeriss": ("estimate", "mobilenet_v2", "--on", "eyeriss", "--no-cache"),
     "estimate googlenet on eyeriss": ("estimate", "googlenet", "--on", "eyeriss", "--no-cache"),
+    "estimate distilbert on eyeriss": ("estimate", "distilbert", "--on", "eyeriss", "--no-cache"),
     "estimate resnet18 on eyeriss, uneven": ("estimate", "resnet18", "--on", "eyeriss", "--no-cache", "--uneven"),
     "estimate resnet50 on simba": ("estimate", "resnet50", "--on", "simba", "--no-cache"),
 }

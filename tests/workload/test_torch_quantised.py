@@ -114,3 +114,36 @@ def test_packed_numbers_of_a_subclass_are_counted() -> None:
 def test_plain_tensors_say_nothing() -> None:
     assert bits_of(nn.Parameter(torch.zeros(3))) == 0
     assert bits_of(torch.quantize_per_tensor(torch.zeros(3), 1.0, 0, torch.qint8)) == 8
+
+
+def test_types_and_inputs_of_torchao_are_said() -> None:
+    class Named(Halves):
+        target_dtype = torch.int2
+        act_quant_kwargs = "symmetric, by token"
+
+    module = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2))
+    module[0].weight = nn.Parameter(Named(torch.zeros(4, 4, dtype=torch.uint8)), requires_grad=False)
+    assert bits(graph_of(module, (3, 8)))[0] == {"weight": 2, "input": 8, "output": 16}
+
+
+def test_rounding_written_out_by_an_export_says_its_levels() -> None:
+    """As PT2E writes it: stored integers taken as floats, activations rounded and taken as floats again."""
+    import torch.ao.quantization.fx._decomposed
+
+    ops = torch.ops.quantized_decomposed
+
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        x = ops.dequantize_per_tensor(
+            ops.quantize_per_tensor(x, 0.1, 0, 0, 255, torch.uint8), 0.1, 0, 0, 255, torch.uint8
+        )
+        weight = ops.dequantize_per_tensor(self.stored, 0.1, 0, -8, 7, torch.int8)
+        y = torch.relu(nn.functional.linear(x, weight))
+        return ops.dequantize_per_tensor(
+            ops.quantize_per_tensor(y, 0.1, 0, 0, 15, torch.uint8), 0.1, 0, 0, 15, torch.uint8
+        )
+
+    module = Does(forward)
+    module.register_buffer("stored", torch.zeros(4, 3, dtype=torch.int8))
+    graph = graph_of(module, (2, 3))
+    assert bits(graph) == [{"weight": 4, "input": 8, "output": 4}]
+    assert graph.warnings == ()

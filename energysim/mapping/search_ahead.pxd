@@ -21,3 +21,6 @@ cdef class Ahead(Shares):
     cdef void lower(self, double[:, ::1] table, integer level, integer t) noexcept
     @cython.locals(cost=double, block=double, again=double, run=double, outer=integer, t=integer, k=integer, d=integer, all_stay=integer)
     cdef double beyond(self, integer level, integer tile, integer whole, integer ordered) noexcept
+    @cython.locals(price=double, handed_on=integer, shared=integer, g=integer)
+    cdef void set_boundary(self, integer t, integer level) noexcept
+    cdef integer later(self, integer tile, integer space) noexcept

@@ -75,6 +75,24 @@ class Ahead(Shares):
                                 place = base + i * step + k
                                 table[level, place] = min(table[level, place], other)
 
+    def set_boundary(self, t: int, level: int) -> None:
+        """What bounds of a boundary need of its prices and of the arrays outside its level."""
+        price, handed_on, shared = self.up[t, level], 0, 0
+        for g in range(self.parent[t, level] + 1, level):
+            price += self.cross[t, level, g]
+            if self.passes[t, g]:
+                handed_on = 1
+            if self.shares[t, g]:
+                shared = 1
+        self.outer_pj_at[t, level], self.handed_on[t, level], self.shared_outside[t, level] = price, handed_on, shared
+        self.inner_pj_at[t, level] = self.into[t, level] + self.cross[t, level, level]
+
+    def later(self, tile: int, space: int) -> int:
+        """Whether a row's mirror image comes before it."""
+        if self.mirror[tile] == tile:
+            return 1 if self.mirror[space] < space else 0
+        return 1 if self.mirror[tile] < tile else 0
+
     # ---- another choice of bypasses --------------------------------------------------------------------------
 
     def lend(self, other: Any) -> None:

@@ -14,9 +14,6 @@ cdef class Rows(Ahead):
     cdef double own_low, own_other
     @cython.locals(t=integer, level=integer, d=integer, e=integer, alike=integer)
     cdef void prepare(self)
-    @cython.locals(price=double, handed_on=integer, shared=integer, g=integer)
-    cdef void set_boundary(self, integer t, integer level) noexcept
-    cdef integer later(self, integer tile, integer space) noexcept
     cdef void rows(self, integer level)
     @cython.locals(key=double, i=integer, w=integer)
     cdef void gather(self, integer level) noexcept

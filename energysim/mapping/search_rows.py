@@ -48,18 +48,6 @@ class Rows(Ahead):
         self.find_deep()
         self.fill_windows()
 
-    def set_boundary(self, t: int, level: int) -> None:
-        """What bounds of a boundary need of its prices and of the arrays outside its level."""
-        price, handed_on, shared = self.up[t, level], 0, 0
-        for g in range(self.parent[t, level] + 1, level):
-            price += self.cross[t, level, g]
-            if self.passes[t, g]:
-                handed_on = 1
-            if self.shares[t, g]:
-                shared = 1
-        self.outer_pj_at[t, level], self.handed_on[t, level], self.shared_outside[t, level] = price, handed_on, shared
-        self.inner_pj_at[t, level] = self.into[t, level] + self.cross[t, level, level]
-
     def rows(self, level: int) -> None:
         """All rows of a level; `outside` of the level, where it is known, and the limit leave most of them out."""
         self.begin[level] = self.row_total
@@ -208,12 +196,6 @@ class Rows(Ahead):
                 if w >= 0 and self.pairs[level, d, i, j]:
                     self.now_tile[d], self.now_space[d], self.now_whole[d] = i, j, w
                     self.extend_row(level, d + 1, now, space + j * step, whole + w * step)
-
-    def later(self, tile: int, space: int) -> int:
-        """Whether a row's mirror image comes before it."""
-        if self.mirror[tile] == tile:
-            return 1 if self.mirror[space] < space else 0
-        return 1 if self.mirror[tile] < tile else 0
 
     def add_row(self, level: int, tile: int, space: int, whole: int, own: float) -> None:
         """Keeps a row; when there are too many (`lean`), only the best of each whole."""

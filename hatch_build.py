@@ -1,5 +1,6 @@
 """Compiles inner loops when the package is built; without a compiler they run as plain Python (or numpy)."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def compiled(root: Path) -> list[Path]:
         quiet=True,
     )
     command = build_ext(Distribution({"ext_modules": modules, "package_dir": {"": str(root)}}))
-    command.inplace = True
+    command.inplace, command.parallel = True, os.cpu_count()
     command.build_temp = f"{root}/build/cython"
     command.ensure_finalized()
     command.run()

@@ -38,6 +38,7 @@ COMMANDS = {
     "the same from the cache": ("estimate", "resnet50", "--on", "eyeriss"),
     "estimate mobilenet_v2 on eyeriss": ("estimate", "mobilenet_v2", "--on", "eyeriss", "--no-cache"),
     "estimate googlenet on eyeriss": ("estimate", "googlenet", "--on", "eyeriss", "--no-cache"),
+    "estimate resnet18 on eyeriss, uneven": ("estimate", "resnet18", "--on", "eyeriss", "--no-cache", "--uneven"),
     "estimate resnet50 on simba": ("estimate", "resnet50", "--on", "simba", "--no-cache"),
 }
 
@@ -69,7 +70,12 @@ def warm() -> dict[str, Any]:
     for network, of in found["layers"].items():
         name, proven = f"{network} on eyeriss, slowest {of['slowest']}", f"{of['proven']} of {of['layers']}"
         print(f"{name:56} {of['median_ms']:8.1f} {of['max_ms']:8.1f} {proven:>9}")
-    print(f"{'accelerator variants per CPU minute, resnet50':56} {found['sweep']['variants_per_cpu_minute']:8.1f}")
+    swept, uneven = found["sweep"], found["uneven"]
+    name = f"CPU s for {swept['of']:,} accelerator variants, resnet50"
+    minutes = f"{swept['variants_per_cpu_minute']:.0f} variants a CPU minute"
+    print(f"{name:56} {swept['of'] * swept['cpu_s_per_variant']:8.0f}   from {swept['variants']} of them, {minutes}")
+    gap = f"{uneven['proven']} of {uneven['layers']} layers proven, at most {uneven['above_bound']:.1%} above the least"
+    print(f"{'CPU s of resnet18 on eyeriss, uneven':56} {uneven['cpu_s']:8.2f}   {gap}")
     print(f"{'peak MB of that process':56} {usage['peak_mb']:8.0f}")
     return found | {"peak_mb": usage["peak_mb"]}
 

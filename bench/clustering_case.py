@@ -203,7 +203,7 @@ def regulariser_energysim(case: dict[str, Any]) -> tuple[dict[str, float], dict[
 
 
 def network(case: dict[str, Any]) -> Any:
-    """A network with random weights, or with as many distinct values as `values` says; `rows` x 768 make an embedding."""
+    """A network of random weights, or of as many distinct values as `values` says; `rows` x 768 make an embedding."""
     import torch
     from torch import nn
 

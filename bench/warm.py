@@ -1,15 +1,19 @@
-"""A warm process: CPU milliseconds of the search per distinct layer, and accelerator variants per minute.
+"""A warm process: CPU milliseconds of the search per distinct layer, accelerator variants per minute, uneven mappings.
 
-`python -m bench.warm` prints JSON; `make bench` runs it in a process of its own, whose peak memory it reports.
+`python -m bench.warm` prints JSON; `make bench` runs it in a process of its own, whose peak memory it reports. With
+`--every` the sweep takes all of its 1,000 variants, otherwise one of fifty.
 """
 
 import json
+import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
-from statistics import median
+from itertools import product
+from statistics import mean, median
 from typing import Any
 
-from energysim.hardware.accelerator import Accelerator, EnergyTable, Memory
+from energysim.hardware.accelerator import Accelerator, Array, EnergyTable, Memory
 from energysim.hardware.read import read_accelerator
 from energysim.mapping.search import find_mapping
 from energysim.workload.graph import same_work
@@ -18,13 +22,21 @@ from energysim.workload.read import read_model
 
 NETWORKS = ("resnet18", "resnet50", "mobilenet_v2", "googlenet")
 ACCELERATOR = "eyeriss"
-SHARES = (0.5, 0.75, 1.25, 1.5, 2.0)
-"""Variants of the sweep: the global buffer's capacity, partitions included, times these."""
+SHARES = tuple(0.25 * n for n in range(2, 12))
+"""The sweep: the capacities of global buffer and scratchpad times each of these, and so many columns of the array."""
+
+COLUMNS = tuple(range(6, 26, 2))
+STEP = 50
+
+
+def by_work(layers: Sequence[Layer]) -> dict[tuple[Any, ...], Layer]:
+    """Layers, equal work once."""
+    return {same_work(layer): layer for layer in layers}
 
 
 def distinct(network: str) -> list[Layer]:
     """Layers of a network, equal work once."""
-    return list({same_work(layer): layer for layer in read_model(network).layers}.values())
+    return list(by_work(read_model(network).layers).values())
 
 
 def seconds(layer: Layer, facts: Accelerator, table: EnergyTable) -> tuple[float, bool]:
@@ -34,16 +46,23 @@ def seconds(layer: Layer, facts: Accelerator, table: EnergyTable) -> tuple[float
     return time.process_time() - start, found.optimal
 
 
-def variant(facts: Accelerator, share: float) -> Accelerator:
-    """The accelerator with another capacity of its largest bounded memory."""
-    largest = max((m for m in facts.memories if m.capacity_bits), key=lambda m: m.capacity_bits or 0)
-    changed = replace(
-        largest,
-        capacity_bits=int((largest.capacity_bits or 0) * share),
-        partitions={role: int(bits * share) for role, bits in largest.partitions.items()},
-    )
-    levels = tuple(changed if isinstance(x, Memory) and x.name == largest.name else x for x in facts.levels)
-    return replace(facts, levels=levels)
+def resized(memory: Memory, share: float) -> Memory:
+    """A memory with another capacity, partitions included."""
+    parts = {role: int(bits * share) for role, bits in memory.partitions.items()}
+    return replace(memory, capacity_bits=int((memory.capacity_bits or 0) * share), partitions=parts)
+
+
+def variant(facts: Accelerator, buffer: float, spad: float, columns: int) -> Accelerator:
+    """The accelerator with other capacities of its bounded memories, outer and inner, and another width of array."""
+    bounded = [m.name for m in facts.memories[1:]]
+    shares = dict(zip(bounded, (buffer, spad), strict=True))
+    levels: list[Memory | Array] = []
+    for level in facts.levels:
+        if isinstance(level, Memory):
+            levels.append(resized(level, shares[level.name]) if level.name in shares else level)
+        else:
+            levels.append(replace(level, axes=(replace(level.axes[0], size=columns), *level.axes[1:])))
+    return replace(facts, levels=tuple(levels))
 
 
 def per_layer(facts: Accelerator, table: EnergyTable) -> dict[str, dict[str, Any]]:
@@ -66,15 +85,39 @@ def per_layer(facts: Accelerator, table: EnergyTable) -> dict[str, dict[str, Any
     return results
 
 
-def sweep(facts: Accelerator, table: EnergyTable) -> dict[str, Any]:
-    """Variants of the accelerator, every distinct layer of ResNet-50 on each."""
+def sweep(facts: Accelerator, table: EnergyTable, step: int) -> dict[str, Any]:
+    """Variants of the accelerator, one of `step` of the 1,000, every distinct layer of ResNet-50 on each."""
     layers = distinct("resnet50")
-    spent = [sum(seconds(layer, variant(facts, share), table)[0] for layer in layers) for share in SHARES]
+    grid = list(product(SHARES, SHARES, COLUMNS))
+    # an odd offset, so that all three axes vary
+    taken = [variant(facts, *grid[i % len(grid)]) for i in range(0, len(grid) * 7, step * 7 + 1)][: len(grid) // step]
+    runs = [[seconds(layer, each, table) for layer in layers] for each in taken]
+    spent = [sum(s for s, _ in run) for run in runs]
     return {
-        "variants": len(SHARES),
+        "variants": len(taken),
+        "of": len(grid),
         "layers": len(layers),
-        "cpu_s_per_variant": median(spent),
-        "variants_per_cpu_minute": 60.0 / median(spent),
+        "proven": sum(proven for run in runs for _, proven in run),
+        "cpu_s_per_variant": mean(spent),
+        "variants_per_cpu_minute": 60.0 / mean(spent),
+    }
+
+
+def uneven(facts: Accelerator, table: EnergyTable) -> dict[str, Any]:
+    """ResNet-18 among uneven mappings: CPU seconds, what is proven, how far the sum may be off, its gain on even."""
+    layers = read_model("resnet18").layers
+    start = time.process_time()
+    found = {key: find_mapping(layer, facts, table, uneven=True) for key, layer in by_work(layers).items()}
+    spent = time.process_time() - start
+    even = {key: find_mapping(layer, facts, table).energy_pj for key, layer in by_work(layers).items()}
+    keys = [same_work(layer) for layer in layers]
+    energy, bound = sum(found[key].energy_pj for key in keys), sum(found[key].lower_bound_pj for key in keys)
+    return {
+        "cpu_s": spent,
+        "layers": len(layers),
+        "proven": sum(found[key].optimal for key in keys),
+        "above_bound": energy / bound - 1.0,
+        "below_even": 1.0 - energy / sum(even[key] for key in keys),
     }
 
 
@@ -84,7 +127,8 @@ def main() -> None:
     for layer in distinct("alexnet"):
         find_mapping(layer, read.accelerator, read.table)
     layers = per_layer(read.accelerator, read.table)
-    print(json.dumps({"layers": layers, "sweep": sweep(read.accelerator, read.table)}))
+    swept = sweep(read.accelerator, read.table, 1 if "--every" in sys.argv else STEP)
+    print(json.dumps({"layers": layers, "sweep": swept, "uneven": uneven(read.accelerator, read.table)}))
 
 
 if __name__ == "__main__":

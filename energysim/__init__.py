@@ -9,6 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from energysim.calibration.calibration import Calibration
+    from energysim.calibration.file import read_calibration
+    from energysim.calibration.fit import calibrate
+    from energysim.calibration.measurements import read_measurements
     from energysim.clustering.prepare import finalize, prepare, regulariser_of
     from energysim.clustering.recipe_read import read_recipe
     from energysim.clustering.share import share
@@ -33,6 +37,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Accelerator": "energysim.hardware.accelerator",
+    "Calibration": "energysim.calibration.calibration",
     "CompressedModel": "energysim.compressed.model",
     "DescribedAccelerator": "energysim.hardware.read",
     "EnergysimError": "energysim.errors",
@@ -43,12 +48,15 @@ _HOMES = {
     "Metrics": "energysim.costs.metrics",
     "SearchCache": "energysim.mapping.search_cache",
     "compare": "energysim.explore.compare",
+    "calibrate": "energysim.calibration.fit",
     "estimate": "energysim.estimate",
     "finalize": "energysim.clustering.prepare",
     "metrics": "energysim.costs.metrics",
     "planned_sharing": "energysim.workload.planned",
     "prepare": "energysim.clustering.prepare",
     "read_accelerator": "energysim.hardware.read",
+    "read_calibration": "energysim.calibration.file",
+    "read_measurements": "energysim.calibration.measurements",
     "read_constraints": "energysim.mapping.constraints_yaml",
     "read_compressed": "energysim.compressed.file",
     "read_model": "energysim.workload.read",
@@ -62,6 +70,7 @@ _HOMES = {
 
 __all__ = [
     "Accelerator",
+    "Calibration",
     "CompressedModel",
     "DescribedAccelerator",
     "EnergysimError",
@@ -72,6 +81,7 @@ __all__ = [
     "Metrics",
     "SearchCache",
     "__version__",
+    "calibrate",
     "compare",
     "estimate",
     "finalize",
@@ -79,8 +89,10 @@ __all__ = [
     "planned_sharing",
     "prepare",
     "read_accelerator",
+    "read_calibration",
     "read_compressed",
     "read_constraints",
+    "read_measurements",
     "read_model",
     "read_recipe",
     "regulariser_of",

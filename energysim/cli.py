@@ -13,6 +13,7 @@ from energysim.commands.catalogue import add_catalogue_commands
 from energysim.commands.comparing import add_compare_commands
 from energysim.commands.compression import add_compression_commands
 from energysim.commands.estimating import add_estimate_commands
+from energysim.commands.inspecting import add_inspect_commands
 from energysim.commands.metrics import add_metrics_commands
 from energysim.commands.options import Parser
 from energysim.errors import EnergysimError, OutputError
@@ -20,6 +21,7 @@ from energysim.errors import EnergysimError, OutputError
 COMMANDS = (
     add_estimate_commands,
     add_compare_commands,
+    add_inspect_commands,
     add_metrics_commands,
     add_compression_commands,
     add_calibration_commands,

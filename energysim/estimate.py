@@ -28,6 +28,7 @@ from energysim.mapping.search import SearchResult
 from energysim.mapping.search_cache import SearchCache
 from energysim.mapping.search_many import find_mappings
 from energysim.mapping.sharing import as_run
+from energysim.workload.coverage import coverage
 from energysim.workload.graph import LayerGraph, same_work
 from energysim.workload.layer import Layer
 from energysim.workload.precision import kind
@@ -115,6 +116,7 @@ def estimate(
         model_sha256=sha256(to_yaml(graph).encode()).hexdigest(),
         accelerator_sha256=accelerator.sha256,
         version=__version__,
+        coverage=coverage(graph),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from energysim.workload.from_torch import from_torch
+from energysim.workload.from_transformers import from_transformers
 from energysim.workload.graph import LayerGraph
 from energysim.workload.yaml_format import to_yaml
 
@@ -26,8 +27,11 @@ def exported(name: str) -> tuple[LayerGraph, str]:
     definition = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(definition)
     with torch.device("meta"):
-        module, example_inputs = definition.build()
-    graph = from_torch(module, example_inputs, name=name)
+        made, given = definition.build()
+    if isinstance(made, torch.nn.Module):
+        graph = from_torch(made, given, name=name)
+    else:
+        graph = from_transformers(made, name=name, **given)
     about = (definition.__doc__ or "").strip().splitlines()[0]
     comment = (
         f"{about}\nWritten by: python models/export.py {name}\n{graph.macs:,} MACs, {graph.parameters:,} parameters"

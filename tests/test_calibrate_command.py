@@ -53,6 +53,7 @@ def test_estimate_prints_its_interval(calibration: Path, capsys: pytest.CaptureF
     assert float(found[3]) < float(found[1]) < float(found[4])
     assert "warning" not in out
     assert "Calibrated on eyeriss_alexnet, without dram" in out
+    assert "layers in the chip's own form" in out
 
 
 def test_json_and_csv_hold_the_interval(calibration: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,6 +111,7 @@ def test_another_accelerator_is_refused(calibration: Path, capsys: pytest.Captur
         ("excluded: [dram]", "excluded: [dram]\nexclude: []", "unknown calibration field 'exclude'"),
         ("  - [0.0", "  - [1, 0.0", "covariance must be 1 x 1"),
         ("energysim_calibration: 1", "energysim_calibration: 7", "format 7; this reads 1"),
+        ("freedom: ", "freedom: 0.0", "freedom must be a number of at least 1"),
     ],
 )
 def test_broken_files(old: str, new: str, says: str, calibration: Path, tmp_path: Path) -> None:
@@ -142,6 +144,7 @@ def test_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (MEASURED.replace("stack1.conv1", "stack1.conv9"), "unknown layer of resnet8 'stack1.conv9'; did you mean"),
         (MEASURED.replace(";8;20", ";eight;20"), "bits 'eight' cannot be read"),
         (MEASURED.replace("energy_uj", "energy"), "has no unit"),
+        (MEASURED.replace("ds_cnn", "os:getcwd"), "may name packaged networks and files, not functions"),
     ],
 )
 def test_bad_files_of_ones_own(text: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,3 +173,23 @@ def test_one_system_of_mlperf_tiny(capsys: pytest.CaptureFixture[str]) -> None:
     command = ["calibrate", "--on", "generic_mcu", "--reference", "mlperf_tiny_energy", "--system", "EK-RA6M4 v0.7"]
     assert main([*command, "--max-coefficients", "1"]) == 0
     assert "mobilenet_v1_025" in capsys.readouterr().out
+
+
+ALEXNET = """model,layer,batch,bits,power_mw,latency_ms,input_zeros_percent,output_zeros_percent
+alexnet,conv1,4,16,332,20.9,0.01,51.02
+alexnet,conv2,4,16,288,41.9,38.7,80.66
+alexnet,conv3,4,16,266,23.6,72.5,72.44
+alexnet,conv4,4,16,235,18.4,79.3,70.18
+alexnet,conv5,4,16,236,10.5,77.6,90.50
+"""
+
+
+def test_the_chip_as_a_file_is_met_nearly_as_well_as_by_its_published_mapping(tmp_path: Path) -> None:
+    data, output = tmp_path / "alexnet.csv", tmp_path / "alexnet.yaml"
+    data.write_text(ALEXNET)
+    command = ["calibrate", "--on", "eyeriss", "--reference", str(data), "--dataflow", "row_stationary"]
+    assert main([*command, "--exclude", "dram", "-o", str(output)]) == 0
+    read, _ = read_calibration(output)
+    assert read.left_out < 0.08
+    assert read.static_w == pytest.approx(0.163, abs=0.015)
+    assert read.excluded == ("dram",)

@@ -11,7 +11,10 @@ from torch import nn
 
 import energysim
 from energysim.cli import main
+from energysim.costs.full_adders import full_adders_of_dot_product
+from energysim.costs.metrics import exact_full_adders
 from energysim.errors import InputError, ModelReadError, NothingFitsError, UnknownNameError
+from energysim.estimate import estimate
 from energysim.explore.compare import Comparison, Point, compare, compared
 from energysim.report.compared import comparison_parts, rendered_comparison
 from energysim.report.pictures import rate
@@ -149,6 +152,19 @@ def test_bits_are_read_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
         compared(SMALL, "eyeriss", bits=[8, 0])
 
 
+def test_a_time_budget_is_for_all_combinations(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+
+    def watched(*arguments: object, **options: object) -> object:
+        given.append(options["time_budget_s"])
+        return estimate(*arguments, **options)
+
+    monkeypatch.setattr("energysim.explore.compare.estimate", watched)
+    compare(SMALL, "one_mac", bits=[8, 4], time_budget_s=6.0, batch=2)
+    compare(SMALL, "one_mac")
+    assert given == [3.0, 3.0, None]
+
+
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     # 400 weights at once in a scratchpad of 224
     (tmp_path / "impossible.yaml").write_text("memories:\n  spad: {whole: [R, S]}\n")
@@ -272,6 +288,22 @@ def test_compressions_that_cannot_be(file: Path) -> None:
         rate(compared(SMALL, "eyeriss"))
 
 
+def test_command_reads_models_as_asked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = []
+
+    def reader(reference: object, **reading: object) -> LayerGraph:
+        asked.append(reading)
+        return SMALL
+
+    monkeypatch.setattr("energysim.explore.compare._read", lambda reference, reading: reader(reference, **reading))
+    work = ["compare", "x.onnx", "--on", "one_mac", "--dim", "batch=2", "--trips", "3", "--read-weights"]
+    assert main([*work, "--keep-batchnorm", "--keep-activations"]) == 0
+    given = {"dims": {"batch": 2}, "trips": 3, "read_weights": True}
+    given |= {"fold_batchnorm": False, "fuse_activations": False}
+    assert [{name: reading[name] for name in given} for reading in asked] == [given]
+    assert "small" in capsys.readouterr().out
+
+
 def test_command_with_compression(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     work = ["compare", HERE, "--on", "eyeriss_storage", "--bits", "8", "--compression", "dense", str(file)]
     drawn = tmp_path / "rate.svg"
@@ -281,3 +313,17 @@ def test_command_with_compression(file: Path, tmp_path: Path, capsys: pytest.Cap
     assert "codebook" in out
     assert drawn.read_bytes().startswith(b"<?xml")
     assert main([*work, "--picture", str(file)]) == 2
+
+
+def test_metrics_of_a_compressed_file_are_exact(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["metrics", HERE, "--bits", "8", "--compressed", str(file), "--format", "json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["exact"] == ["conv"]
+    conv, fc = data["layers"]
+    graph = energysim.read_model(HERE, bits=8, compressed=file)
+    assert conv["full_adders"] == conv["least_full_adders"] == exact_full_adders(graph.layers[0])
+    # 8 outputs, 27 terms, 4 x 4 places: fewer than the dense products and additions
+    assert conv["full_adders"] < 8 * 16 * full_adders_of_dot_product(27, 8, 8)
+    assert fc["full_adders"] == 5 * full_adders_of_dot_product(128, 8, 8)
+    assert main(["metrics", HERE, "--bits", "8", "--compressed", str(file)]) == 0
+    assert "full adders of 1 of 2 layers follow from their indices" in capsys.readouterr().out

@@ -137,7 +137,7 @@ def test_bad_constraints_are_one_line(
     for text, said in (
         (None, "c.yaml: no such file"),
         ("memories:\n  sapd: {whole: [R]}\n", "c.yaml:2: unknown memory 'sapd'; did you mean 'spad'?"),
-        ("memories:\n  spad: {whole: [T]}\n", "c.yaml:2: unknown dim 'T'; known: C, G, M"),
+        ("memories:\n  spad: {whole: [X]}\n", "c.yaml:2: unknown dim 'X'; known: C, D, G"),
         ("arrays:\n  pe: {on: {P: [w]}}\n", "c.yaml:2: unknown axis of pe 'w'; known: x, y"),
         ("arrays:\n  pes: {}\n", None),
         ("memories:\n  spad: {keep: [weights]}\n", "c.yaml:2: unknown role 'weights'; did you mean 'weight'?"),

@@ -99,7 +99,7 @@ def test_an_estimate_keeps_the_option(files: Path) -> None:
     ("more", "says"),
     [
         (["--objective", "latency"], "uneven mappings are searched for the least energy, not for latency"),
-        (["--constraints", "c.yaml"], "uneven mappings are searched without constraints"),
+        (["--constraints", "c.yaml"], "uneven mappings are searched without limits on tiles and loops"),
     ],
 )
 def test_what_does_not_go_together_is_one_line(

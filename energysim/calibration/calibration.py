@@ -157,10 +157,10 @@ class Calibration:
         energies = np.array([self.energy_pj(row) for row in rows])
         total = float(energies.sum())
         features = np.sum([self.features(row) for row in rows], axis=0)
-        shared = float(features @ np.array(self.covariance) @ features)
-        width = (
-            float(stdtrit(self.freedom, (1 + confidence) / 2)) * self.noise * sqrt(float(energies @ energies) + shared)
-        )
+        # a covariance edited by hand may be none
+        shared = max(0.0, float(features @ np.array(self.covariance) @ features))
+        quantile = float(stdtrit(self.freedom, (1 + confidence) / 2))
+        width = quantile * self.noise * sqrt(float(energies @ energies) + shared)
         return total, max(0.0, total - width), total + width
 
     def features(self, row: Predicted) -> "NDArray[np.float64]":

@@ -1,10 +1,13 @@
 """What was published of AlexNet on the Eyeriss chip: its row-stationary mapping, ready to be counted."""
 
 from collections.abc import Iterator
+from collections.abc import Mapping as Map
 
 from energysim.calibration.references import read_reference
 from energysim.mapping.nest import Loop, Mapping, Storage
 from energysim.workload.layer import Layer, convolution
+
+COLUMNS, ROWS = 14, 12
 
 AS_RUN = {"CONV3": {"q": 3, "r": 2, "t": 2}}
 """Where the chip's measured buffer traffic is that of another mapping than the published one: CONV3 as CONV4, CONV5."""
@@ -35,24 +38,30 @@ def _published(name: str, x: dict[str, int], batch: int, element: str) -> tuple[
     layer = convolution(
         name, n=batch, g=groups, m=filters, c=x["c"], p=side, q=side, r=kernel, s=kernel, stride=(x["u"], x["u"])
     )
+    return layer, row_stationary(layer, x, element)
+
+
+def row_stationary(layer: Layer, x: Map[str, int], element: str = "spad") -> Mapping:
+    """The mapping of a layer on the chip that the letters m, n, e, p, q, r, t stand for (see `published_mappings`)."""
+    dims = layer.dims
     # A set wider than the array (27 rows on 14 columns) is folded: the rest stands on further rows.
-    across = min(x["e"], 14)
+    across = min(x["e"], COLUMNS)
     folds = -(-x["e"] // across)
     at_once = x["p"] * x["t"]
     dram = [
-        Loop("G", groups),
-        Loop("M", filters // x["m"]),
-        Loop("N", batch // x["n"]),
-        Loop("P", -(-side // x["e"])),
-        Loop("C", -(-x["c"] // (x["q"] * x["r"]))),
+        Loop("G", dims["G"]),
+        Loop("M", -(-dims["M"] // x["m"])),
+        Loop("N", -(-dims["N"] // x["n"])),
+        Loop("P", -(-dims["P"] // x["e"])),
+        Loop("C", -(-dims["C"] // (x["q"] * x["r"]))),
     ]
-    buffer = [Loop("M", x["m"] // at_once), Loop("N", x["n"]), Loop("Q", side)]
+    buffer = [Loop("M", x["m"] // at_once), Loop("N", x["n"]), Loop("Q", dims["Q"])]
     # Sets of different filters stand beside each other where there is room, else below.
-    beside = min(x["t"], 14 // across)
+    beside = min(x["t"], COLUMNS // across)
     down = [Loop("P", folds, "pe.y"), Loop("M", x["t"] // beside, "pe.y"), Loop("C", x["r"], "pe.y")]
-    array = [Loop("M", beside, "pe.x"), *down, Loop("R", kernel, "pe.y"), Loop("P", across, "pe.x")]
-    inside = [Loop("C", x["q"]), Loop("S", kernel), Loop("M", x["p"])]
+    array = [Loop("M", beside, "pe.x"), *down, Loop("R", dims["R"], "pe.y"), Loop("P", across, "pe.x")]
+    inside = [Loop("C", x["q"]), Loop("S", dims["S"]), Loop("M", x["p"])]
     nest: list[Loop | Storage] = [Storage("dram", t.name) for t in layer.tensors]
     nest += [*dram, Storage("global_buffer", "input"), Storage("global_buffer", "output"), *buffer, *array]
     nest += [*(Storage(element, t.name) for t in layer.tensors), *inside]
-    return layer, Mapping(tuple(item for item in nest if isinstance(item, Storage) or item.bound > 1))
+    return Mapping(tuple(item for item in nest if isinstance(item, Storage) or item.bound > 1))

@@ -64,7 +64,7 @@ CALIBRATION = Record(
         "strength": Field(_NUMBER, "of the prior"),
         "covariance": Field(ListOf(ListOf(_ANY_NUMBER)), "of the coefficients, in units of noise squared"),
         "noise": Field(_NUMBER, "relative standard deviation of a row"),
-        "freedom": Field(Number(exclusive=True), "degrees of freedom"),
+        "freedom": Field(Number(minimum=1), "degrees of freedom"),
         "rows": Field(ListOf(_ROW, minimum_items=1), "the data, fitted and left out"),
         "condition": Field(_ANY_NUMBER, "condition number; -1: infinite"),
         "remarks": Field(ListOf(_TEXT), "what the data cannot say"),

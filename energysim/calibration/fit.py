@@ -183,19 +183,12 @@ class _Problem:
             self.excluded,
         )
 
-    def singles(self) -> "Folds":
-        """Rows to fit and the row to predict, each left out once."""
-        from sklearn.model_selection import LeaveOneOut
-
-        return list(LeaveOneOut().split(self.energies))
-
     def folds(self) -> "Folds":
         """Rows to fit and rows to predict: single ones, or tenths when there are many."""
-        from sklearn.model_selection import KFold
+        from sklearn.model_selection import KFold, LeaveOneOut
 
-        if len(self.rows) <= FOLDED_ABOVE:
-            return self.singles()
-        return list(KFold(10, shuffle=True, random_state=0).split(self.energies))
+        splitter = LeaveOneOut() if len(self.rows) <= FOLDED_ABOVE else KFold(10, shuffle=True, random_state=0)
+        return list(splitter.split(self.energies))
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,46 +279,43 @@ def _choose(problem: _Problem, forms: Sequence[Columns]) -> tuple[Columns, float
     """The form and strength of least squared left-out error; the smaller form and the stronger prior win ties."""
 
     best: tuple[float, Columns, float] | None = None
-    folds = problem.singles()
     for form in forms:
         columns, offset = problem.columns(form, problem.rows), problem.offset(form)
         design = problem.columns(form, problem.fitted_rows) / problem.energies[:, None]
         target = 1.0 - offset / problem.energies
         free = any(weight > 0 for weight in _prior(form, 1.0))
         for strength in reversed(STRENGTHS if free else STRENGTHS[:1]):
-            squares = 0.0
-            for (_, out), values in zip(folds, _values_without(form, design, target, strength, folds), strict=True):
-                error = (columns[out] @ values + offset[out]) / problem.energies[out] - 1.0
-                squares += float(error @ error)
+            values = _values_without(form, design, target, strength)
+            errors = ((columns * values).sum(axis=1) + offset) / problem.energies - 1.0
+            squares = float(errors @ errors)
             if best is None or squares < best[0] * (1 - 1e-9):
                 best = squares, form, strength
     assert best is not None  # noqa: S101
     return best[1], best[2]
 
 
-def _values_without(
-    form: Columns,
-    design: "Floats",
-    target: "Floats",
-    strength: float,
-    folds: "Folds",
-) -> "list[Floats]":
-    """The coefficients of each fold: a fit less one row follows from the whole fit; negative ones are fitted anew."""
+def _values_without(form: Columns, design: "Floats", target: "Floats", strength: float) -> "Floats":
+    """The coefficients of the fit without each row, one row each: they follow from the whole fit.
+
+    Where that gives a negative one, or nothing because a row alone carries a coefficient, the rest is fitted anew.
+    """
     import numpy as np
 
-    single = len(folds) == len(target)
-    normal = design.T @ design + np.diag(_prior(form, strength))
-    if not single or np.linalg.cond(normal) > 1e10:
-        return [solve(form, design[kept], target[kept], strength) for kept, _ in folds]
-    inverse = np.linalg.inv(normal)
-    whole = inverse @ (design.T @ target + _prior(form, strength))
-    leverage = np.einsum("ij,jk,ik->i", design, inverse, design)
-    residuals = target - design @ whole
-    found = []
-    for kept, (i,) in folds:
-        left = 1.0 - leverage[i]
-        values = whole - inverse @ design[i] * residuals[i] / left if left > 1e-9 else whole - np.inf
-        found.append(values if (values >= 0).all() else solve(form, design[kept], target[kept], strength))
+    prior = np.array(_prior(form, strength))
+    normal = design.T @ design + np.diag(prior)
+    lengths = np.sqrt(np.diag(normal))
+    sound = bool(lengths.all()) and np.linalg.cond(normal / np.outer(lengths, lengths)) < 1e12
+    found = np.full(design.shape, -1.0)
+    if sound:
+        inverse = np.linalg.inv(normal)
+        whole = inverse @ (design.T @ target + prior)
+        turned = design @ inverse
+        left = 1.0 - (turned * design).sum(axis=1)
+        usable = left > 1e-9
+        change = turned * ((target - design @ whole) / np.where(usable, left, 1.0))[:, None]
+        found = np.where(usable[:, None], whole - change, -1.0)
+    for i in np.flatnonzero((found < 0).any(axis=1)):
+        found[i] = solve(form, np.delete(design, i, 0), np.delete(target, i), strength)
     return found
 
 

@@ -6,18 +6,21 @@ from pathlib import Path
 from types import MappingProxyType
 
 from energysim.calibration import tiny
+from energysim.calibration.apply import as_the_chip_would
 from energysim.calibration.chip_rows import NOT_MEASURED, chip_measurements, chip_predictions
 from energysim.calibration.measurements import Measured, Measurements, read_measurements
 from energysim.calibration.predicted import Predicted, predicted_layer, summed
 from energysim.calibration.references import read_reference
-from energysim.calibration.times import time_model_of
+from energysim.calibration.times import CHIP_LEVELS, CHIP_TIME, time_model_of
+from energysim.calibration.validation import chip_calibration
 from energysim.errors import InputError, unknown
 from energysim.estimate import estimate, named_layer
 from energysim.hardware.read import DescribedAccelerator
 from energysim.mapping.search_cache import SearchCache
 from energysim.workload.graph import LayerGraph
 from energysim.workload.precision import with_density
-from energysim.workload.read import read_model
+from energysim.workload.read import is_function, read_model
+from energysim.yaml_nodes import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,10 @@ def gather(
     excluded: tuple[str, ...] = (),
     cache: SearchCache | None = None,
 ) -> Gathered:
-    """Estimate everything that was measured, under the best mappings; raises InputError naming the row it cannot do."""
+    """Estimate everything that was measured, under the best mappings; raises InputError naming the row it cannot do.
+
+    Row stationary on the Eyeriss chip, layers take the chip's own form as in `apply_calibration`.
+    """
     networks: dict[tuple[str, int, str | None], LayerGraph] = {}
     time_model = time_model_of(described.accelerator)
     rows, bits = [], set[int]()
@@ -54,12 +60,20 @@ def gather(
             predicted_layer(layer.name, layer, described, each.mapping, time_model)
             for layer, each in zip(graph.layers, result.layers, strict=True)
         ]
+        if time_model == CHIP_TIME and dataflow == "row_stationary":
+            # only the choice of a form is the shipped calibration's; prices are fitted to what was measured
+            chip = chip_calibration()
+            pairs = zip(found, graph.layers, strict=True)
+            found = [as_the_chip_would(each, layer, described, chip) for each, layer in pairs]
         rows.append(summed(row.name, found, row.network))
         bits |= {t.bits for layer in graph.layers if layer.macs for t in layer.tensors if t.role != "output"}
     return Gathered(tuple(rows), measurements, tuple(sorted(bits)) or (16,), excluded, dataflow, time_model)
 
 
 def _read(row: Measured) -> LayerGraph:
+    """The network of a row: a name or a file. A table of numbers calls no functions."""
+    if is_function(row.network):
+        raise InputError(f"model '{shown(row.network)}': a CSV may name packaged networks and files, not functions")
     return read_model(row.network, batch=row.batch, bits=row.bits)
 
 
@@ -104,13 +118,10 @@ def gathered(
 def _chip(described: DescribedAccelerator, system: str | None, cache: SearchCache | None) -> Gathered:
     if system is not None:
         raise InputError(f"--system '{system}': eyeriss_alexnet is one chip; leave it out")
-    needed = ("dram", "global_buffer", "pe", "spad")
-    if tuple(level.name for level in described.accelerator.levels) != needed:
-        levels = ", ".join(needed)
+    if tuple(level.name for level in described.accelerator.levels) != CHIP_LEVELS:
+        levels = ", ".join(CHIP_LEVELS)
         raise InputError(f"eyeriss_alexnet was run on the Eyeriss chip; {described.name} has not its levels: {levels}")
-    return Gathered(
-        chip_predictions(described), chip_measurements(), (16,), NOT_MEASURED, "row_stationary", "row_stationary_chip"
-    )
+    return Gathered(chip_predictions(described), chip_measurements(), (16,), NOT_MEASURED, "row_stationary", CHIP_TIME)
 
 
 def _tiny(described: DescribedAccelerator, system: str | None, cache: SearchCache | None) -> Gathered:

@@ -24,11 +24,15 @@ def _row_stationary_chip(layer: Layer, accelerator: Accelerator, mapping: Nest, 
     return chip_time(layer, accelerator, mapping, counts).total_s
 
 
+CHIP_TIME = "row_stationary_chip"
+CHIP_LEVELS = ("dram", "global_buffer", "pe", "spad")
+"""The levels of the accelerator that `chip_time` is about, outermost first."""
+
 TIME_MODELS: Mapping[str, TimeModel] = MappingProxyType(
-    {"double_buffered": _double_buffered, "row_stationary_chip": _row_stationary_chip}
+    {"double_buffered": _double_buffered, CHIP_TIME: _row_stationary_chip}
 )
 
-CHIPS = MappingProxyType({"eyeriss": "row_stationary_chip"})
+CHIPS = MappingProxyType({"eyeriss": CHIP_TIME})
 """Accelerators whose time another model than `estimate`'s predicts."""
 
 

@@ -44,6 +44,17 @@ def add_calibration_commands(commands: Any) -> None:
     command.add_argument("-o", dest="output", metavar="FILE", help="write the calibration there (YAML)")
     command.add_argument("--no-cache", action="store_true", help="search mappings anew")
 
+    command = new_command(
+        commands,
+        "validate",
+        validate_command,
+        "which metric tracks measured energy: MACs, full adders, DeepK's total, traffic, our estimate; with intervals",
+        "energysim validate\n  energysim validate mlperf_tiny_energy --format json",
+    )
+    says = "eyeriss_alexnet, mlperf_tiny_energy, yang17 (default: all, and DeepK's design)"
+    command.add_argument("reference", metavar="REFERENCE", nargs="*", help=says)
+    command.add_argument("--format", choices=("table", "json"), default="table", help="table (default) or json")
+
 
 def references_command(options: argparse.Namespace) -> None:
     """List the reference data."""
@@ -107,6 +118,43 @@ def calibrate_command(options: argparse.Namespace) -> None:
         spare_inputs(files, (options.on, options.reference))
         write_together(files)
         print(f"wrote {clean(options.output)}", file=sys.stderr)
+
+
+def validate_command(options: argparse.Namespace) -> None:
+    """Compare metrics with measurements."""
+    check_installed()
+    from energysim.calibration.deepk_design import RATES, deepk_design
+    from energysim.calibration.tiny_prices import summaries, tiny_fits
+    from energysim.calibration.validation import TABLES, check_comparable, metric_tables
+    from energysim.report.show import show
+    from energysim.report.validated import (
+        DESIGN_HEADS,
+        PRICE_HEADS,
+        design_rows,
+        price_rows,
+        section,
+        table_sections,
+    )
+
+    for name in options.reference:
+        check_comparable(name)
+    names = list(dict.fromkeys(options.reference)) or list(TABLES)
+    tables = [table for name in names for table in metric_tables(name)]
+    if options.format == "json":
+        import json
+
+        plain = [table.to_plain() for table in tables]
+        print(json.dumps(plain, indent=2, sort_keys=True, allow_nan=False))
+        return
+    for table in tables:
+        for title, heads, rows in table_sections(table):
+            show(section(f"{table.reference}: {title}", heads, rows), sys.stdout)
+    if "mlperf_tiny_energy" in names:
+        title = "prices fitted to three networks of a submission, the fourth predicted"
+        show(section(title, PRICE_HEADS, price_rows(summaries(tiny_fits()))), sys.stdout)
+    if not options.reference:
+        designs = [deepk_design(network) for network in RATES]
+        show(section("DeepK's design: R2 near 1 proves nothing", DESIGN_HEADS, design_rows(designs)), sys.stdout)
 
 
 def check_installed() -> None:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Any
 
-from energysim.commands.options import FORMATS, SAYS_BITS, add_search, asked_of, new_command, progress_bar
+from energysim.commands.options import FORMATS, SAYS_BITS, add_search, asked_of, new_command, progress_bar, reading_of
 
 
 def add_compare_commands(commands: Any) -> None:
@@ -18,7 +18,8 @@ def add_compare_commands(commands: Any) -> None:
         "  energysim compare resnet50 --on eyeriss_storage eyeriss_products --compression dense small.safetensors\n"
         "  energysim compare alexnet --on eyeriss --bits 16 8 4 -o bits.csv --picture bits.png",
     )
-    command.add_argument("models", metavar="MODEL", nargs="+", help="as for estimate; one or more, before the options")
+    says = "as for estimate, or MODEL+FILE.safetensors, a model so compressed; one or more, before the options"
+    command.add_argument("models", metavar="MODEL", nargs="+", help=says)
     says = "a name (see `energysim accelerators`), or FILE.yaml; one or more"
     command.add_argument("--on", required=True, nargs="+", metavar="ACCELERATOR", help=says)
     command.add_argument("--bits", nargs="+", metavar="BITS", help=f"one or more of: {SAYS_BITS}")
@@ -67,7 +68,7 @@ def compare_command(options: argparse.Namespace) -> None:
             options.on,
             compression=options.compression,
             progress=progress,
-            reading={"fold_batchnorm": not options.keep_batchnorm, "fuse_activations": not options.keep_activations},
+            reading=reading_of(options),
             jobs=options.jobs,
             **asked,
         )

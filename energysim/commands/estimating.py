@@ -94,9 +94,7 @@ def estimate_command(options: argparse.Namespace) -> None:
     graph = read_model(model, batch=options.batch, bits=options.bits)
     calibrated = None if calibrate is None else calibrate(result, graph)
     if options.output:
-        files = run_again(
-            options.output, result, graph, accelerator, options.format, calibrated, options.compressed
-        )
+        files = run_again(options.output, result, graph, accelerator, options.format, calibrated, options.compressed)
         given = (options.model, options.on, options.bits, options.constraints, options.calibration, options.compressed)
         spare_inputs(files, given)
         write_together(files)

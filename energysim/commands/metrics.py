@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Any
 
-from energysim.commands.options import new_command
+from energysim.commands.options import add_reading, new_command, reading_of
 from energysim.errors import InputError
 
 
@@ -31,6 +31,7 @@ def add_metrics_commands(commands: Any) -> None:
     command.add_argument("--density", type=float, metavar="D", help=says)
     command.add_argument("--ignore-indices", action="store_true", help="do not count index bits, as DeepK does")
     command.add_argument("--bias", action="store_true", help="count a bias as one more input, as Sakr17 does")
+    add_reading(command)
     command.add_argument("--format", choices=("table", "json"), default="table", help="table (default) or json")
 
 
@@ -46,7 +47,9 @@ def metrics_command(options: argparse.Namespace) -> None:
 
     if options.rate is not None and options.compressed:
         raise InputError("--rate plans a sharing of weights, --compressed has one: give one of them")
-    graph = read_model(options.model, batch=options.batch, bits=options.bits, compressed=options.compressed)
+    graph = read_model(
+        options.model, batch=options.batch, bits=options.bits, compressed=options.compressed, **reading_of(options)
+    )
     if options.density is not None:
         if not 0.0 <= options.density <= 1.0:
             raise InputError(f"density {options.density:g} is not in 0..1")

@@ -93,6 +93,10 @@ def add_reading(command: argparse.ArgumentParser) -> None:
     command.add_argument("--trips", type=int, metavar="N", help=says)
     says = "read the weights of a model file too: the share of them that is zero becomes their density"
     command.add_argument("--read-weights", action="store_true", help=says)
+    says = "tokens that a configuration of transformers reads (default 128)"
+    command.add_argument("--sequence", type=int, metavar="N", help=says)
+    says = "one token, after --sequence tokens whose keys and values are in the cache (transformers only)"
+    command.add_argument("--decode", action="store_true", help=says)
     says = "BatchNorm as layers of its own, not folded (package.module:function, ONNX)"
     command.add_argument("--keep-batchnorm", action="store_true", help=says)
     says = "activations as layers of their own, not fused (package.module:function, ONNX)"
@@ -103,16 +107,20 @@ def read_given_model(options: argparse.Namespace) -> "LayerGraph":
     """The model, as it is before batch and bits."""
     from energysim.workload.read import read_model
 
-    folded, fused = not options.keep_batchnorm, not options.keep_activations
-    return read_model(
-        options.model,
-        fold_batchnorm=folded,
-        fuse_activations=fused,
-        dims=dims_of(options.dim),
-        trips=options.trips,
-        read_weights=options.read_weights,
-        compressed=options.compressed,
-    )
+    return read_model(options.model, compressed=options.compressed, **reading_of(options))
+
+
+def reading_of(options: argparse.Namespace) -> dict[str, Any]:
+    """How a model is to be read, in the words of `read_model`."""
+    return {
+        "fold_batchnorm": not options.keep_batchnorm,
+        "fuse_activations": not options.keep_activations,
+        "dims": dims_of(options.dim),
+        "trips": options.trips,
+        "read_weights": options.read_weights,
+        "sequence": options.sequence,
+        "decode": options.decode,
+    }
 
 
 def dims_of(given: Sequence[str]) -> dict[str, int]:
@@ -155,7 +163,8 @@ def said_of(options: argparse.Namespace) -> tuple[str, str]:
     rest += [f"--dim {shlex.quote(each)}" for each in options.dim]
     rest += [] if options.trips is None else [f"--trips {options.trips}"]
     flags = {"--uneven": options.uneven, "--keep-batchnorm": options.keep_batchnorm}
-    flags |= {"--read-weights": options.read_weights}
+    rest += [] if options.sequence is None else [f"--sequence {options.sequence}"]
+    flags |= {"--read-weights": options.read_weights, "--decode": options.decode}
     rest += [flag for flag, on in (flags | {"--keep-activations": options.keep_activations}).items() if on]
     return shlex.quote(options.model), " ".join(rest)
 

@@ -72,7 +72,8 @@ def encoding_lines(layer: Layer, accelerator: Accelerator) -> list[str]:
             blocks = f"{book.blocks} x " if book.blocks > 1 else ""
             lines.append(
                 f"{book.granularity}: {book.samples:,} samples of {book.length} on {blocks}{book.clusters:,} centroids"
-                f"; codebook {book.entries * tensor.bits:,} bits; {book.zero_share:.1%} of samples are zero"
+                f"; codebook {book.entries * tensor.bits:,} bits; {book.zero_share:.1%} of samples are zero, "
+                f"{book.entropy_bits:.3g} of {book.index_bits} index bits are entropy"
             )
         decoded = f", {found.decodes:.3g} decoded per element on leaving" if found.decodes else ""
         lines.append(

@@ -56,10 +56,14 @@ class LayerMetrics:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """The metrics of a network, layer by layer; `total` is a row of the sums, named "total"."""
+    """The metrics of a network, layer by layer; `total` is a row of the sums, named "total".
+
+    `exact` names the layers whose weights are shared and whose full adders are no bounds, but follow from the indices.
+    """
 
     model: str
     layers: tuple[LayerMetrics, ...]
+    exact: tuple[str, ...] = ()
 
     @property
     def total(self) -> LayerMetrics:
@@ -79,7 +83,8 @@ def metrics(graph: LayerGraph, *, count_indices: bool = True, bias: bool = False
     pruning all costs are multiplied by the weight's density, positions of the non-zero weights not counted. Where the
     indices of a shared weight are known, its full adders are exact: each product is computed once.
     """
-    return Metrics(graph.name, tuple(_layer(layer, count_indices, bias) for layer in graph.layers))
+    exact = tuple(layer.name for layer in graph.layers if products_of(layer) is not None)
+    return Metrics(graph.name, tuple(_layer(layer, count_indices, bias) for layer in graph.layers), exact)
 
 
 def _layer(layer: Layer, count_indices: bool, bias: bool) -> LayerMetrics:

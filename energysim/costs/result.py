@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as Map
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from math import fsum
 from typing import TYPE_CHECKING, Any, Self
 
@@ -90,14 +90,14 @@ class LayerEstimate:
     def to_row(self) -> dict[str, Any]:
         """One flat row: nested fields as `field.key.key` columns, the mapping as JSON."""
         row: dict[str, Any] = {"name": self.name, "op": self.op, "energy_pj": self.energy_pj}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name in NESTED:
-                row |= {f"{field.name}.{path}": leaf for path, leaf in _leaves(value, NESTED[field.name])}
-            elif field.name == "mapping":
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name in NESTED:
+                row |= {f"{each.name}.{path}": leaf for path, leaf in _leaves(value, NESTED[each.name])}
+            elif each.name == "mapping":
                 row["mapping"] = json.dumps(_plain_mapping(value))
             else:
-                row[field.name] = value
+                row[each.name] = value
         return row
 
     def to_plain(self) -> dict[str, Any]:
@@ -115,14 +115,14 @@ class LayerEstimate:
     def from_row(cls, row: Map[str, str]) -> Self:
         """The layer that `to_row` wrote, from the text cells of a CSV row."""
         plain: dict[str, Any] = {"mapping": json.loads(row["mapping"])}
-        for field in fields(cls):
-            if field.name in NESTED:
-                leaf = int if field.name in ("dims", "counts") else float
-                plain[field.name] = _nest(row, field.name, NESTED[field.name], leaf)
-            elif field.type is bool:
-                plain[field.name] = row[field.name] == "True"
-            elif field.name != "mapping":
-                plain[field.name] = field.type(row[field.name])  # type: ignore[operator]
+        for each in fields(cls):
+            if each.name in NESTED:
+                leaf = int if each.name in ("dims", "counts") else float
+                plain[each.name] = _nest(row, each.name, NESTED[each.name], leaf)
+            elif each.type is bool:
+                plain[each.name] = row[each.name] == "True"
+            elif each.name != "mapping":
+                plain[each.name] = each.type(row[each.name])  # type: ignore[operator]
         return cls.from_plain(plain)
 
 
@@ -148,7 +148,7 @@ class Estimate:
     """What a model costs on an accelerator, layer by layer, stamped with everything needed to compute it again.
 
     `components` lists the accelerator's parts outermost first; `options` are the resolved options; `prices` are all
-    prices paid.
+    prices paid; `coverage` says how much of the model was understood (see `energysim.workload.coverage`).
     """
 
     model: str
@@ -162,6 +162,7 @@ class Estimate:
     model_sha256: str
     accelerator_sha256: str
     version: str
+    coverage: Map[str, Any] = field(default_factory=dict)
 
     @property
     def totals(self) -> Totals:
@@ -199,7 +200,7 @@ class Estimate:
         """The estimate that `to_json` wrote; raises InputError on anything else."""
         try:
             plain = json.loads(text)
-            values = {field.name: plain[field.name] for field in fields(cls)}
+            values = {each.name: plain[each.name] for each in fields(cls)}
             values["layers"] = tuple(LayerEstimate.from_plain(layer) for layer in plain["layers"])
             values["prices"] = tuple(UsedPrice(**price) for price in plain["prices"])
             return cls(**values | {name: tuple(plain[name]) for name in ("components", "warnings")})

@@ -17,6 +17,8 @@ from energysim.errors import EnergysimError, InputError, unknown
 from energysim.estimate import Progress, estimate
 from energysim.hardware.accelerator import Accelerator
 from energysim.hardware.read import DescribedAccelerator, read_accelerator
+from energysim.mapping.constraints import Restriction
+from energysim.mapping.search_cache import SearchCache
 from energysim.workload.graph import LayerGraph
 from energysim.workload.planned import cluster_rate, planned_sharing
 from energysim.workload.read import read_model
@@ -191,15 +193,41 @@ class Comparison:
 
 
 def compare(
-    models: Any, accelerators: Any, *, bits: Any = None, compression: Any = None, sort: str = "energy", **options: Any
+    models: Any,
+    accelerators: Any,
+    *,
+    bits: Any = None,
+    compression: Any = None,
+    sort: str = "energy",
+    batch: int = 1,
+    dataflow: str = "unconstrained",
+    constraints: Sequence[Restriction] = (),
+    objective: str = "energy",
+    time_budget_s: float | None = None,
+    cache: SearchCache | None = None,
+    jobs: int = 1,
+    uneven: bool = False,
 ) -> "pandas.DataFrame":
     """`compared` as a tidy DataFrame: one row per combination, sorted by energy, latency, edp or size, or as given.
 
-    Each of `models`, `accelerators`, `bits` and `compression` is one value or a sequence of them; `options` are those
-    of `estimate`. Columns carry their units; `pareto` marks what no other row beats in both energy and latency.
+    Each of `models`, `accelerators`, `bits` and `compression` is one value or a sequence of them; the rest is as in
+    `estimate`. Columns carry their units; `pareto` marks what no other row beats in both energy and latency.
     """
     _sortable(sort)
-    return compared(models, accelerators, bits=bits, compression=compression, **options).to_frame(sort)
+    return compared(
+        models,
+        accelerators,
+        bits=bits,
+        compression=compression,
+        batch=batch,
+        dataflow=dataflow,
+        constraints=constraints,
+        objective=objective,
+        time_budget_s=time_budget_s,
+        cache=cache,
+        jobs=jobs,
+        uneven=uneven,
+    ).to_frame(sort)
 
 
 def compared(
@@ -208,19 +236,26 @@ def compared(
     *,
     bits: Any = None,
     compression: Any = None,
+    batch: int = 1,
+    dataflow: str = "unconstrained",
+    constraints: Sequence[Restriction] = (),
+    objective: str = "energy",
+    time_budget_s: float | None = None,
+    cache: SearchCache | None = None,
+    jobs: int = 1,
+    uneven: bool = False,
     progress: Progress | None = None,
     reading: Mapping[str, Any] = MappingProxyType({}),
-    **options: Any,
 ) -> Comparison:
     """Every combination of models, compressions, bits and accelerators, estimated, in that nesting.
 
     Models are what `read_model` takes (with `reading`, its options), accelerators what `read_accelerator` takes, or
     already read. A `compression` is `dense` (or None), a compressed file or model, or `rate=0.1`: kernel rows of all
     convolutions shared at this cluster rate, with no weights known. "MODEL+FILE.safetensors" is a model so compressed.
+    `time_budget_s` (seconds) is for all combinations, in equal parts; the rest is as in `estimate`.
     Raises InputError for nothing to compare and for a name that is there twice, and what `estimate` raises, with the
     combination before it.
     """
-    options = {name: value for name, value in options.items() if value is not None}
     graphs = _named([(None, _read(each, reading)) for each in _many(models)], "model")
     machines = [
         each if isinstance(each, DescribedAccelerator) else read_accelerator(each) for each in _many(accelerators)
@@ -237,7 +272,19 @@ def compared(
         if progress:
             progress(done, len(combinations))
         try:
-            result = estimate(compressed[model, way], chips[chip], bits=widths[width], **options)
+            result = estimate(
+                compressed[model, way],
+                chips[chip],
+                dataflow=dataflow,
+                constraints=constraints,
+                batch=batch,
+                bits=widths[width],
+                objective=objective,
+                time_budget_s=None if time_budget_s is None else time_budget_s / len(combinations),
+                cache=cache,
+                jobs=jobs,
+                uneven=uneven,
+            )
         except EnergysimError as error:
             what = f"{model}, {way}, {width} bits on {chip}"
             raise type(error)(f"{what}: {error}") from error

@@ -64,8 +64,9 @@ def count(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Counts:
 
     check(layer, accelerator, mapping)
     bounds = np.array([[loop.bound for loop in mapping.loops]], dtype=object).reshape(1, len(mapping.loops))
-    values, steps = count_many(layer, accelerator, mapping.nest, bounds)
-    dense = Counts({key: int(n[0]) for key, n in sorted(values.items()) if n[0]}, int(steps[0]))
+    values = {key: formula[()] for key, formula in _formulas(_One(layer, accelerator, mapping.nest, bounds)).items()}
+    steps = values.pop(STEPS)
+    dense = Counts({key: n for key, n in sorted(values.items()) if n}, steps)
     return executed(layer, accelerator, mapping, dense)
 
 
@@ -126,6 +127,8 @@ class _Batch:
         self._rows: dict[tuple[str, ...], tuple[Integers, Integers]] = {}
         self.tables: list[tuple[Integers, Integers]] = []
         self._numbers: dict[Any, int] = {}
+        self._loops_of: dict[Terms, list[int]] = {}
+        self.zero: list[list[bool]] = []
 
     def rows(self, dims: tuple[str, ...]) -> tuple[Integers, Integers]:
         """Distinct rows of bounds over the loops of some dims, and for every mapping which of them it has."""
@@ -140,11 +143,12 @@ class _Batch:
 
     def table(self, function: Sums, terms: Terms, parts: Parts) -> int:
         """The number of the table with both sums of a rank, (2, distinct rows), and each mapping's row in it."""
-        dims = tuple(dim for dim, _ in terms)
-        columns = [k for d in dims for k in self.of_dim[d]]
-        key = (function, terms, tuple(parts[k] for k in columns))
+        loops = self._loops_of.get(terms)
+        if loops is None:
+            loops = self._loops_of[terms] = [k for d, _ in terms for k in self.of_dim[d]]
+        key = (function, terms, tuple([parts[k] for k in loops]))
         if key not in self._numbers:
-            distinct, which = self.rows(dims)
+            distinct, which = self.rows(tuple(dim for dim, _ in terms))
             of_dim = tuple((c, self.layer.dims[d], tuple(parts[k] for k in self.of_dim[d])) for d, c in terms)
             if self.number is object:
                 sums = _sums(function, of_dim, distinct.tolist())
@@ -152,17 +156,45 @@ class _Batch:
                 sums = _remembered_sums(function, of_dim, distinct.tobytes(), len(distinct))
             self._numbers[key] = len(self.tables)
             self.tables.append((sums, which))
+            self.zero.append([not sums[0].any(), not sums[1].any()])
         return self._numbers[key]
 
     def product(self, function: Sums, groups: list[Terms], parts: Parts, which: int) -> Formula:
         """The product over ranks of one of their two sums, as a formula; empty where it is zero for all mappings."""
-        factors = tuple((self.table(function, terms, parts), which) for terms in groups)
-        return Formula({factors: 1} if all(self.tables[n][0][which].any() for n, _ in factors) else {})
+        numbers = [self.table(function, terms, parts) for terms in groups]
+        if any(self.zero[n][which] for n in numbers):
+            return Formula()
+        return Formula({tuple([(n, which) for n in numbers]): 1})
 
     def groups(self, tensor: Tensor) -> list[Terms]:
         """The ranks of a tensor as terms, and each dim it does not have as a rank of coefficient 0."""
         own, dims = [tuple(rank.terms) for rank in tensor.ranks], tensor.dims
         return own + [((d, 0),) for d in DIMS if d not in dims and self.of_dim[d]]
+
+
+class _One(_Batch):
+    """One mapping: its formulas are numbers, each the coefficient of a product of nothing."""
+
+    def __init__(self, layer: Layer, accelerator: Accelerator, nest: tuple[Loop | Storage, ...], bounds: Integers):
+        super().__init__(layer, accelerator, nest, bounds)
+        self.bounds: list[int] = bounds[0].tolist()
+        self._sums: dict[Any, tuple[int, int]] = {}
+
+    def product(self, function: Sums, groups: list[Terms], parts: Parts, which: int) -> Formula:
+        """The product over ranks of one of their two sums."""
+        total = 1
+        for terms in groups:
+            loops = self._loops_of.get(terms)
+            if loops is None:
+                loops = self._loops_of[terms] = [k for d, _ in terms for k in self.of_dim[d]]
+            key = (function, terms, tuple([parts[k] for k in loops]))
+            if key not in self._sums:
+                chains = ((c, d, [(self.bounds[k], parts[k]) for k in self.of_dim[d]]) for d, c in terms)
+                self._sums[key] = function(tuple((c, self.layer.dims[d], _merged(chain)) for c, d, chain in chains))
+            total *= self._sums[key][which]
+            if total == 0:
+                return Formula()
+        return Formula({(): total})
 
 
 DimParts = tuple[tuple[int, int, tuple[int, ...]], ...]

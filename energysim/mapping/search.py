@@ -81,7 +81,7 @@ def find_mapping(
 ) -> SearchResult:
     """The best mapping of a layer on an accelerator, within a dataflow and constraints, by energy, latency or product.
 
-    `uneven`: tensors of one memory may be held at different depths of the nest (least energy, no constraints).
+    `uneven`: tensors of one memory may be held at different depths of the nest (least energy, no limits on tiles).
     `limits` say how much work the proof may take. Deterministic, unless `time_budget_s` (seconds, above 0) ends the
     search: then the best mapping so far is returned with its bound; the first quick dive always ends. Raises InputError
     for a budget that is none and constraints of which two exclude each other, UnknownNameError for an unknown name,
@@ -130,11 +130,12 @@ def find_front(
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The least energy under a cap on latency, the bound on it, and its mapping and latency."""
+    """The least energy under a cap on latency, the bound on it, and its mapping, counts and latency."""
 
     energy_pj: float
     open_pj: float
     mapping: Mapping
+    counts: Counts
     cycles: int
 
     @property
@@ -175,18 +176,20 @@ class _Search:
 
     def least(self, cap_cycles: float, *, any_will_do: bool = False) -> _Found | None:
         """The mapping of least energy (or just any) of at most so many cycles; None when none was found."""
-        trees = []
         before = preload_cycles(self.layer, self.accelerator, Counts(dict(preload(self.layer, self.accelerator)), 0))
-        for tables in self.tables:
-            trees.append((*self._started(tables, cap_cycles - before), tables))
+        trees = self._started(cap_cycles - before)
         best, winner, open_pj = inf, None, inf
         # a good mapping of the most promising choice of bypasses ends the search of the others early
-        for root, tree, tables in sorted(trees, key=lambda each: each[0]):
+        for root, tree, tables, begun in sorted(trees, key=lambda each: each[0]):
             tree.limit(best)
             if winner is not None and (any_will_do or perf_counter() >= self.until):
                 self.cut_short |= not any_will_do and root < tree.limit_pj
                 open_pj = min(open_pj, root)
                 continue
+            if not begun:
+                if root >= tree.limit_pj:
+                    continue
+                tree.start()
             tree.search(self.limits.nodes, self.until, any_will_do)
             self.cut_short |= tree.stopped == OUT_OF_TIME
             open_pj = min(open_pj, tree.open_pj)
@@ -204,18 +207,28 @@ class _Search:
         if any(tables.unsure for tables in self.tables):
             open_pj = 0.0
         energy = energy_pj(self.layer, self.accelerator, self.table, mapping, counts)
-        return _Found(energy, min(energy, open_pj), mapping, cycles)
+        return _Found(energy, min(energy, open_pj), mapping, counts, cycles)
 
-    def _started(self, tables: Tables, cap_cycles: float) -> tuple[float, Tree]:
-        """A search made ready, and the least that it can find: idle power priced where that bounds best."""
-        best: tuple[float, Tree] | None = None
-        for share in (0.0, 0.5, 1.0) if tables.problem.idle_pj_per_step else (0.0,):
-            tree = Tree(tables.stalling(share))
-            tree.cap(cap_cycles)
-            root = tree.start()
-            if best is None or root > best[0]:
-                best = root, tree
-        return best or (inf, Tree(tables.filled))
+    def _started(self, cap_cycles: float) -> list[tuple[float, Tree, Tables, bool]]:
+        """Searches of all choices of bypasses with the least that each can find, and whether it has started.
+
+        Of two choices whose rows are alike inside level 1, one can tell what the other would find at least.
+        """
+        trees = []
+        if len(self.tables) == 2 and self.tables[1].alike_inside(self.tables[0]):
+            tree, other = (ready(tables, 0.0, cap_cycles) for tables in reversed(self.tables))
+            tree.lend(other)
+            return [(tree.start(), tree, self.tables[1], True), (other.borrow(tree), other, self.tables[0], False)]
+        for tables in self.tables:
+            idle = tables.problem.idle_pj_per_step > 0.0
+            found = []
+            for share in (0.0, 0.5, 1.0) if idle else (0.0,):
+                tree = ready(tables, share, cap_cycles)
+                found.append((tree.start(), tree))
+            # idle power priced where that bounds best
+            root, tree = max(found, key=lambda each: each[0])
+            trees.append((root, tree, tables, True))
+        return trees
 
     def first(self, found: _Found | None) -> _Found:
         """The same, refused when nothing was found at all."""
@@ -275,7 +288,7 @@ class _Search:
         """A found mapping as a result, with the least energy of any mapping, and whether it is proven the best."""
         return SearchResult(
             mapping=found.mapping,
-            counts=count(self.layer, self.accelerator, found.mapping),
+            counts=found.counts,
             energy_pj=found.energy_pj,
             lower_bound_pj=bound_pj,
             optimal=optimal,
@@ -285,6 +298,14 @@ class _Search:
             cut_short=self.cut_short and not optimal,
             latency_cycles=found.cycles,
         )
+
+
+def ready(tables: Tables, share: float, cap_cycles: float) -> Tree:
+    """A search made ready, with a share of the idle power priced on the outermost memory's port."""
+    tree = Tree(tables.stalling(share))
+    tree.cap(cap_cycles)
+    tree.ready()
+    return tree
 
 
 def check_budget(time_budget_s: float | None) -> None:

@@ -75,6 +75,52 @@ class Ahead(Shares):
                                 place = base + i * step + k
                                 table[level, place] = min(table[level, place], other)
 
+    # ---- another choice of bypasses --------------------------------------------------------------------------
+
+    def lend(self, other: Any) -> None:
+        """Before rows are made: they shall also say what they cost another choice of bypasses, already prepared.
+
+        Its rows have to be the same inside level 1, and tensors whose boundaries differ there have no windows.
+        """
+        self.lends = 1
+        for t in range(self.tensors):
+            for c in range(2, self.levels):
+                if self.parent[t, c] != other.parent[t, c]:
+                    self.differs[t, c] = 1
+                    self.other_parent[t, c] = other.parent[t, c]
+                    self.other_outer[t, c], self.other_inner[t, c] = other.outer_pj_at[t, c], other.inner_pj_at[t, c]
+                    self.other_handed[t, c], self.other_shared[t, c] = other.handed_on[t, c], other.shared_outside[t, c]
+        for level in range(self.levels):
+            for w in range(self.size):
+                self.lent[level, w] = INFINITE
+        for w in range(self.size):
+            self.lent[self.levels, w] = 0.0
+
+    def exchange(self, t: int, c: int) -> None:
+        """Puts a boundary as the other choice has it in place of one's own, or back."""
+        parent, outer, inner = self.parent[t, c], self.outer_pj_at[t, c], self.inner_pj_at[t, c]
+        handed, shared = self.handed_on[t, c], self.shared_outside[t, c]
+        self.parent[t, c] = self.other_parent[t, c]
+        self.outer_pj_at[t, c], self.inner_pj_at[t, c] = self.other_outer[t, c], self.other_inner[t, c]
+        self.handed_on[t, c], self.shared_outside[t, c] = self.other_handed[t, c], self.other_shared[t, c]
+        self.other_parent[t, c], self.other_outer[t, c], self.other_inner[t, c] = parent, outer, inner
+        self.other_handed[t, c], self.other_shared[t, c] = handed, shared
+
+    def lend_row(self, level: int, tile: int, whole: int, own: float) -> None:
+        """What a row and all inside it cost the other choice at least."""
+        own += self.lent[level, tile]
+        self.lent[level - 1, whole] = min(self.lent[level - 1, whole], own)
+
+    def case_other(self, level: int, d: int, cost: float) -> float:
+        """A case as the other choice has it."""
+        for t in range(self.tensors):
+            if self.differs[t, level]:
+                if d < 0 or self.touches[t, d] != 0:
+                    cost += self.other_full[t] - self.part_full[t]
+                else:
+                    cost += self.other_stay[t] - self.part_stay[t]
+        return cost
+
     def beyond(self, level: int, tile: int, whole: int, ordered: int) -> float:
         """The least pJ inside a tile once loops outside are placed, deep tensors counted as often as these bring them.
 

@@ -6,11 +6,11 @@ from functools import cached_property
 import numpy as np
 
 from energysim.costs.latency import cycles_per_step, preload_cycles, static_energy_pj
-from energysim.costs.prices import timed_share, unit_prices
+from energysim.costs.prices import active_share, timed_share, unit_prices
 from energysim.errors import InputError
 from energysim.hardware.accelerator import PRODUCTS, Accelerator, Array, EnergyTable, Memory
 from energysim.mapping.constraints import Constraints
-from energysim.mapping.counts import LOOK_UP, PARTIAL, PRODUCT, UNIT, Counts
+from energysim.mapping.counts import LOOK_UP, PARTIAL, PRODUCT, UNIT, Counts, Key
 from energysim.mapping.distinct import Products, products
 from energysim.mapping.nest import Mapping, bits_of, codebook_bits, even
 from energysim.mapping.search_space import Lattice, Numbers, spreadable
@@ -91,11 +91,34 @@ class Problem:
     def pj(self, component: str, action: str, tensor: str) -> float:
         """pJ of one counted element, 0 where the table has no price."""
         key = (component, action, tensor)
+        if key not in self._known_pj:
+            self._known_pj.update(self._priced([key]) or {key: 0.0})
+        return self._known_pj[key]
+
+    def _priced(self, keys: list[Key]) -> dict[Key, float]:
+        """Prices of some keys, none where one has no price."""
         try:
             parts = self.layer, self.accelerator, self.table, self._marks
-            return unit_prices(*parts, [key], self.products is not None)[key]
+            return unit_prices(*parts, keys, self.products is not None)
         except InputError:
-            return 0.0
+            return {}
+
+    @cached_property
+    def _known_pj(self) -> dict[Key, float]:
+        """Prices found so far; the same for all choices of bypasses unless gating looks at what is kept."""
+        gated = active_share(self.layer, self.accelerator) < 1.0 or self.products is not None
+        remembered = {} if gated else self.lattice.remembered
+        if ("pj", id(self.table)) not in remembered:
+            names = [tensor.name for tensor in self.layer.tensors] + [PARTIAL]
+            places = [
+                (memory.name, action) for memory in self.memories for action in ("read", "write", "fill", "drain")
+            ]
+            places += [(array.name, "transfer") for array in self.accelerator.arrays]
+            # all at once where all have a price
+            every = [(place, action, name) for place, action in places for name in names]
+            remembered["pj", id(self.table)] = self._priced(every)
+        found: dict[Key, float] = remembered["pj", id(self.table)]
+        return found
 
     @cached_property
     def _marks(self) -> Mapping:
@@ -212,7 +235,10 @@ class Problem:
     @cached_property
     def elements(self) -> dict[str, Numbers]:
         """Elements of each tensor that every tile of the lattice touches."""
-        return {tensor.name: self.lattice.elements(tensor) for tensor in self.layer.tensors}
+        if "elements" not in self.lattice.remembered:
+            self.lattice.remembered["elements"] = {t.name: self.lattice.elements(t) for t in self.layer.tensors}
+        found: dict[str, Numbers] = self.lattice.remembered["elements"]
+        return found
 
     @cached_property
     def fits(self) -> tuple[Numbers, ...]:
@@ -255,8 +281,11 @@ class Problem:
     def mirror(self) -> Numbers | None:
         """For every tile the one with rows and columns (P and Q, R and S) exchanged; None where that differs.
 
-        Exchanged throughout, a mapping costs the same if sizes, ranks, axes and constraints know no difference.
+        Exchanged throughout, a mapping costs the same if sizes, ranks, axes and constraints know no difference. Samples
+        of shared weights do: what products cost depends on where indices stand.
         """
+        if self.products is not None:
+            return None
         other = dict(zip("PQRS", "QPSR", strict=True))
         dims, sizes = self.lattice.dims, self.layer.dims
 

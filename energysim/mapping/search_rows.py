@@ -23,8 +23,6 @@ class Rows(Ahead):
 
     def prepare(self) -> None:
         """Scratch space and the windows' table."""
-        self.part_full = np.zeros(self.tensors)
-        self.part_stay = np.zeros(self.tensors)
         self.fill_full = np.zeros(self.tensors)
         self.fill_stay = np.zeros(self.tensors)
         self.part_slide = np.zeros((self.tensors, self.dims))
@@ -32,8 +30,35 @@ class Rows(Ahead):
         self.fresh_alone = np.zeros((self.dims, 2))
         self.done = np.zeros(self.levels + 1, dtype=np.int64)
         self.nearby = 0
+        for t in range(self.tensors):
+            for level in range(1, self.levels + 1):
+                if (self.child[t, level] > 0 and self.is_output[t]) or self.charge[t] == level:
+                    self.fixes[t, level] = 1
+                if self.parent[t, level] >= 0:
+                    self.set_boundary(t, level)
+        for d in range(self.dims):
+            self.kind[d] = d
+            for e in range(d):
+                alike = 1
+                for t in range(self.tensors):
+                    if self.touches[t, d] != self.touches[t, e] or self.touches[t, d] == SLIDES:
+                        alike = 0
+                if alike:
+                    self.kind[d] = self.kind[e]
         self.find_deep()
         self.fill_windows()
+
+    def set_boundary(self, t: int, level: int) -> None:
+        """What bounds of a boundary need of its prices and of the arrays outside its level."""
+        price, handed_on, shared = self.up[t, level], 0, 0
+        for g in range(self.parent[t, level] + 1, level):
+            price += self.cross[t, level, g]
+            if self.passes[t, g]:
+                handed_on = 1
+            if self.shares[t, g]:
+                shared = 1
+        self.outer_pj_at[t, level], self.handed_on[t, level], self.shared_outside[t, level] = price, handed_on, shared
+        self.inner_pj_at[t, level] = self.into[t, level] + self.cross[t, level, level]
 
     def rows(self, level: int) -> None:
         """All rows of a level; `outside` of the level, where it is known, and the limit leave most of them out."""
@@ -45,6 +70,8 @@ class Rows(Ahead):
         self.extend_row(level, 0, 0, 0, 0)
         self.end[level] = self.row_total
         self.gather(level)
+        if self.lends:
+            self.lower(self.lent, level - 1, -1)
 
     def gather(self, level: int) -> None:
         """`least` and `best_row` of a level from its rows, and from them `inside` of the level outside."""
@@ -155,9 +182,18 @@ class Rows(Ahead):
                         steps /= self.fan[c]
                 if steps > self.cap_cycles:
                     return
+            if self.symmetric and self.later(tile, space):
+                # comes with its mirror image, which costs the same
+                return
             own = self.own(level, tile, space, whole)
+            if self.lends:
+                self.lend_row(level, tile, whole, self.own_other)
+                if self.symmetric:
+                    self.lend_row(level, self.mirror[tile], self.mirror[whole], self.own_other)
             if own + self.inside[level, tile] + self.outside[level, whole] < self.limit_pj:
                 self.add_row(level, tile, space, whole, own)
+                if self.symmetric and (self.mirror[tile] != tile or self.mirror[space] != space):
+                    self.add_row(level, self.mirror[tile], self.mirror[space], self.mirror[whole], own)
             return
         number, step = self.count[d], self.stride[d]
         for i in range(number):
@@ -172,6 +208,12 @@ class Rows(Ahead):
                 if w >= 0 and self.pairs[level, d, i, j]:
                     self.now_tile[d], self.now_space[d], self.now_whole[d] = i, j, w
                     self.extend_row(level, d + 1, now, space + j * step, whole + w * step)
+
+    def later(self, tile: int, space: int) -> int:
+        """Whether a row's mirror image comes before it."""
+        if self.mirror[tile] == tile:
+            return 1 if self.mirror[space] < space else 0
+        return 1 if self.mirror[tile] < tile else 0
 
     def add_row(self, level: int, tile: int, space: int, whole: int, own: float) -> None:
         """Keeps a row; when there are too many (`lean`), only the best of each whole."""
@@ -202,27 +244,40 @@ class Rows(Ahead):
         last = self.size - 1
         total = self.tile_pj[level, tile]
         for t in range(self.tensors):
-            total += self.fixed(t, level, tile, space, whole)
+            if self.fixes[t, level]:
+                total += self.fixed(t, level, tile, space, whole)
             if level < self.levels and self.parent[t, level] >= 0:
+                if self.lends and self.differs[t, level]:
+                    self.exchange(t, level)
+                    self.bound_boundary(t, level, tile, space, whole, self.reuse[t, last] / self.reuse[t, whole])
+                    self.other_full[t], self.other_stay[t] = self.part_full[t], self.part_stay[t]
+                    self.exchange(t, level)
                 self.bound_boundary(t, level, tile, space, whole, self.reuse[t, last] / self.reuse[t, whole])
         if level == self.idle_gap:
             steps = self.volume[last] / self.volume[space]
             for c in range(1, level):
                 steps /= self.fan[c]
             total += self.idle_pj * (1.0 - self.stall_share) * steps * self.operations
-        self.own_low = total
+        self.own_low = self.own_other = total
         if level == self.levels:
             return total
-        least = low = INFINITE
+        least = low = other = INFINITE
+        seen = 0
         for d in range(self.dims):
-            if self.now_whole[d] + 1 < self.count[d]:
+            if self.now_whole[d] + 1 < self.count[d] and not seen >> self.kind[d] & 1:
+                seen |= 1 << self.kind[d]
                 cost = self.case(level, d)
                 least = min(least, cost)
                 if level <= self.deepest:
-                    cost = self.case_low(level, d, cost)
-                    low = min(low, cost)
+                    joint = self.case_low(level, d, cost)
+                    low = min(low, joint)
+                if self.lends:
+                    cost = self.case_other(level, d, cost)
+                    other = min(other, cost)
         if whole == last:
             least = low = self.case(level, -1)
+            other = self.case_other(level, -1, least)
+        self.own_other = total + other
         self.own_low = total + low if level <= self.deepest else total + least
         return total + least
 
@@ -277,18 +332,14 @@ class Rows(Ahead):
                     self.fresh_shared[d, 1] = self.window[place + offset + 2 + 2 * side]
                     self.fresh_alone[d, 0] = self.window[place + 6 + 2 * side]
                     self.fresh_alone[d, 1] = self.window[place + 7 + 2 * side]
-        outer_price, handed_on = self.up[t, level], 0
-        for g in range(self.parent[t, level] + 1, level):
-            outer_price += self.cross[t, level, g]
-            if self.passes[t, g]:
-                handed_on = 1
-        most = self.sharing(t, self.parent[t, level] + 1, level, whole)
-        inner_price = self.into[t, level] + self.cross[t, level, level]
-        outer = outer_price * shared / most
+        outer_price, inner_price = self.outer_pj_at[t, level], self.inner_pj_at[t, level]
+        outer = outer_price * shared
+        if self.shared_outside[t, level]:
+            outer /= self.sharing(t, self.parent[t, level] + 1, level, whole)
         inner = inner_price * alone
         # each element crosses once at least, however many instances share it
         once, least = 0.0, (outer_price + inner_price) * self.elements[t]
-        if handed_on:
+        if self.handed_on[t, level]:
             outer, once = 0.0, outer_price * self.elements[t]
         self.part_full[t] = max((outer + inner) * visits + once, least)
         self.fill_full[t] = alone * visits

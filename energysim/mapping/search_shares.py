@@ -12,13 +12,19 @@ class Shares(State):
     """The windows' table of a problem."""
 
     def fill_windows(self) -> None:
-        """Shared positions and kept shares of every window for every (tile, spatial factor) of its two dims."""
+        """Shared positions and kept shares of every window for every (tile, spatial factor) of its two dims.
+
+        Windows that are alike have one table, and so have all choices of bypasses.
+        """
         # inside the second array of a hierarchy steps may be stretched
         self.late_array = self.levels
         for g in range(self.levels, 0, -1):
             if self.fan[g] > 1.0:
                 self.late_array = g
         for w in range(len(self.ranks)):
+            if self.window_known[self.window_start[w]]:
+                continue
+            self.window_known[self.window_start[w]] = 1
             a, b = self.ranks[w, 1], self.ranks[w, 3]
             na, nb = self.count[a], self.count[b]
             for ta in range(na):

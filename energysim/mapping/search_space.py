@@ -113,8 +113,8 @@ class Lattice:
         return grid
 
     @cached_property
-    def spread_over(self) -> dict[Array, Numbers]:
-        """What `spreadable` found for each array."""
+    def remembered(self) -> dict[Any, Any]:
+        """What all choices of bypasses share: what `spreadable` found for each array, and tables by their names."""
         return {}
 
 
@@ -156,8 +156,9 @@ def spreadable(lattice: Lattice, array: Array) -> Numbers:
 
     Only the products over dims that may use the same axes matter, so each distinct tuple of products is tried once.
     """
-    if array in lattice.spread_over:
-        return lattice.spread_over[array]
+    if array in lattice.remembered:
+        found: Numbers = lattice.remembered[array]
+        return found
     classes: dict[tuple[bool, ...], set[str]] = {}
     for d in lattice.dims:
         may = tuple(axis.dims is None or d in axis.dims for axis in array.axes)
@@ -175,7 +176,7 @@ def spreadable(lattice: Lattice, array: Array) -> Numbers:
         groups = tuple((may, int(table[kept[i]])) for may, table in tables)
         verdict[n] = _placeable(groups, tuple(axis.size for axis in array.axes))
     good[kept] = verdict[which.reshape(-1)]
-    lattice.spread_over[array] = good
+    lattice.remembered[array] = good
     return good
 
 

@@ -27,7 +27,15 @@ cdef class State:
     cdef double[:, ::1] read_cycles, write_cycles
     cdef double[::1] elements
     cdef integer[:, ::1] ranks
-    cdef integer[::1] rank_start, window_start
+    cdef integer[::1] rank_start, window_start, window_known
+    cdef unsigned char[:, ::1] fixes, handed_on, shared_outside
+    cdef double[:, ::1] outer_pj_at, inner_pj_at
+    cdef integer[::1] kind
+    cdef integer lends
+    cdef unsigned char[:, ::1] differs, other_handed, other_shared
+    cdef integer[:, ::1] other_parent
+    cdef double[:, ::1] other_outer, other_inner, lent
+    cdef double[::1] other_full, other_stay, part_full, part_stay
     cdef double[::1] window
     cdef integer[::1] mirror
     cdef integer symmetric, still_tensor, still_level, idle_gap

@@ -37,7 +37,7 @@ class State:
         self.final_cycles, self.shared_port = t["final_cycles"], t["shared_port"]
         self.is_output, self.elements = t["is_output"], t["elements"]
         self.ranks, self.rank_start = t["ranks"], t["rank_start"]
-        self.window_start, self.window = t["window_start"], t["window"]
+        self.window_start, self.window, self.window_known = t["window_start"], t["window"], t["window_known"]
         self.mirror, self.symmetric = t["mirror"], t["symmetric"]
         self.still_tensor, self.still_level = t["still_tensor"], t["still_level"]
         self.constant_pj, self.idle_pj, self.idle_gap = t["constant_pj"], t["idle_pj"], t["idle_gap"]
@@ -86,6 +86,27 @@ class State:
         # by level and tensor: for how many steps of the loops outside it stays, and how often they bring it anew
         self.run_on = np.ones((levels + 2, self.tensors))
         self.again = np.ones((levels + 2, self.tensors))
+        # by tensor and level: whether `fixed` says anything; of a boundary its prices outside and inside, whether words
+        # are handed on outside, and whether they are shared there
+        self.fixes = np.zeros((self.tensors, levels + 1), dtype=np.uint8)
+        self.outer_pj_at = np.zeros((self.tensors, levels + 1))
+        self.inner_pj_at = np.zeros((self.tensors, levels + 1))
+        self.handed_on = np.zeros((self.tensors, levels + 1), dtype=np.uint8)
+        self.shared_outside = np.zeros((self.tensors, levels + 1), dtype=np.uint8)
+        # the same boundaries as another choice of bypasses has them, and the least pJ inside each tile there
+        self.lends = 0
+        self.differs = np.zeros((self.tensors, levels + 1), dtype=np.uint8)
+        self.other_parent = np.zeros((self.tensors, levels + 1), dtype=np.int64)
+        self.other_outer = np.zeros((self.tensors, levels + 1))
+        self.other_inner = np.zeros((self.tensors, levels + 1))
+        self.other_handed = np.zeros((self.tensors, levels + 1), dtype=np.uint8)
+        self.other_shared = np.zeros((self.tensors, levels + 1), dtype=np.uint8)
+        self.other_full, self.other_stay = np.zeros(self.tensors), np.zeros(self.tensors)
+        # a boundary's least pJ when the innermost loop outside brings a tensor anew, or leaves it
+        self.part_full, self.part_stay = np.zeros(self.tensors), np.zeros(self.tensors)
+        self.lent = np.zeros((levels + 1, size))
+        # dims that touch every tensor alike, windows apart
+        self.kind = np.zeros(dims, dtype=np.int64)
         # the partial mapping: numbers of divisors, and the loops of each memory
         self.tile = np.zeros((levels + 1, dims), dtype=np.int64)
         self.space = np.zeros((levels + 1, dims), dtype=np.int64)

@@ -87,10 +87,28 @@ class Tables:
     def filled(self) -> dict[str, Any]:
         """Everything that `State` asks for."""
         problem, lattice = self.problem, self.problem.lattice
-        tensors, dims = problem.layer.tensors, lattice.dims
-        number, levels = len(dims), len(self.levels)
-        wide = max(lattice.shape)
-        count = np.array(lattice.shape, dtype=np.int64)
+        tensors, stationary = problem.layer.tensors, problem.stationary
+        key = "tables", id(problem.accelerator)
+        if key not in lattice.remembered:
+            lattice.remembered[key] = self._lattice() | self._tensors() | self._ports()
+        tables = {
+            "levels": len(self.levels),
+            "symmetric": int(problem.mirror is not None),
+            "mirror": (problem.mirror if problem.mirror is not None else np.zeros(1)).astype(np.int64),
+            "still_tensor": tensors.index(stationary[0]) if stationary else -1,
+            "still_level": self.memory_level[stationary[1]] if stationary else 0,
+            "operations": problem.cycles_per_step,
+            "tile_pj": self._tile_pj(),
+            "idle_pj": problem.idle_pj_per_step,
+            "awake": lambda: None,
+            "stall_share": 0.0,
+        }
+        return {**lattice.remembered[key], **tables, **self._space(), **self._prices()}
+
+    def _lattice(self) -> dict[str, Any]:
+        """Tables of the lattice of tiles alone."""
+        lattice = self.problem.lattice
+        number, wide = len(lattice.dims), max(lattice.shape)
         value = np.ones((number, wide), dtype=np.int64)
         product = np.full((number, wide, wide), -1, dtype=np.int64)
         ratio = np.zeros((number, wide, wide), dtype=np.int64)
@@ -102,52 +120,48 @@ class Tables:
             product[d, :many, :many] = np.where(exists, place, -1)
             divides = values[:, None] % values[None, :] == 0
             ratio[d, :many, :many] = np.where(divides, values[:, None] // values[None, :], 0)
-        touches = np.zeros((len(tensors), number), dtype=np.int64)
-        for t, tensor in enumerate(tensors):
-            for d, name in enumerate(dims):
-                touches[t, d] = int(name in tensor.dims)
-        for t, a, _, b, _, _ in self.ranks:
-            touches[t, a] = touches[t, b] = 2
-        every = frozenset(dims)
-        slides = [frozenset(d for d, kind in zip(dims, row, strict=True) if kind == 2) for row in touches]
-        window_start, room = [], 0
-        for _, a, _, b, _, _ in self.ranks:
-            window_start.append(room)
-            room += 2 * WINDOW_FIELDS * int(count[a] * count[b]) ** 2
-        stationary = problem.stationary
-        tables = {
+        return {
             "dims": number,
-            "levels": levels,
-            "tensors": len(tensors),
             "size": lattice.size,
-            "count": count,
+            "count": np.array(lattice.shape, dtype=np.int64),
             "stride": np.array(lattice.strides, dtype=np.int64),
             "digits": np.stack(np.unravel_index(np.arange(lattice.size), lattice.shape), axis=1).astype(np.int16),
             "value": value,
             "product": product,
             "ratio": ratio,
             "by_prime": np.isin(ratio, list({p for x in lattice.values for p in primes(int(x[-1]))})).view(np.uint8),
+            "volume": lattice.product(frozenset(lattice.dims)),
+        }
+
+    def _tensors(self) -> dict[str, Any]:
+        """How tiles touch each tensor; windows that are alike have one table, which the search fills."""
+        problem, lattice = self.problem, self.problem.lattice
+        tensors, dims = problem.layer.tensors, lattice.dims
+        touches = np.array([[int(name in tensor.dims) for name in dims] for tensor in tensors], dtype=np.int64)
+        for t, a, _, b, _, _ in self.ranks:
+            touches[t, a] = touches[t, b] = 2
+        every = frozenset(dims)
+        slides = [frozenset(d for d, kind in zip(dims, row, strict=True) if kind == 2) for row in touches]
+        window_start, room, known = [], 0, {}
+        for _, a, u, b, v, passing in self.ranks:
+            alike = u, int(lattice.values[a][-1]), v, int(lattice.values[b][-1]), passing
+            if alike not in known:
+                known[alike] = room
+                room += 2 * WINDOW_FIELDS * (lattice.shape[a] * lattice.shape[b]) ** 2
+            window_start.append(known[alike])
+        return {
+            "tensors": len(tensors),
             "touches": touches,
             "plain": np.stack([lattice.product(t.dims - s) for t, s in zip(tensors, slides, strict=True)]),
             "reuse": np.stack([lattice.product(every - tensor.dims) for tensor in tensors]),
-            "volume": lattice.product(every),
             "elements": np.array([float(problem.elements[t.name][-1]) for t in tensors]),
             "is_output": np.array([t.role == "output" for t in tensors], dtype=np.uint8),
             "ranks": np.array(self.ranks, dtype=np.int64).reshape(-1, 6),
             "rank_start": np.searchsorted([r[0] for r in self.ranks], np.arange(len(tensors) + 1)).astype(np.int64),
             "window_start": np.array(window_start, dtype=np.int64),
             "window": np.zeros(room),
-            "symmetric": int(problem.mirror is not None),
-            "mirror": (problem.mirror if problem.mirror is not None else np.zeros(1)).astype(np.int64),
-            "still_tensor": tensors.index(stationary[0]) if stationary else -1,
-            "still_level": self.memory_level[stationary[1]] if stationary else 0,
-            "operations": problem.cycles_per_step,
-            "tile_pj": self._tile_pj(),
-            "idle_pj": problem.idle_pj_per_step,
-            "awake": lambda: None,
-            "stall_share": 0.0,
+            "window_known": np.zeros(room + 1, dtype=np.int64),
         }
-        return tables | self._space() | self._prices()
 
     def stalling(self, share: float) -> dict[str, Any]:
         """The tables with a share of the idle power priced on the outermost memory's port, the rest on compute steps.
@@ -175,6 +189,29 @@ class Tables:
             constant += (up - base["up"])[t, -1] * self.problem.layer.points
         priced = {"up": up, "first": first, "last_parent": last, "constant_pj": constant}
         return base | priced | {"stall_share": share}
+
+    def alike_inside(self, other: "Tables") -> bool:
+        """Whether another choice of bypasses has the same rows inside level 1, priced alike where windows slide.
+
+        Then only prices of tensors without windows differ there, outputs apart (`Ahead.lend`).
+        """
+        mine, theirs = self.filled, other.filled
+        if mine["idle_pj"] > 0.0 or mine["levels"] < 3 or self.problem.products or self.unsure:
+            return False
+        inside = ("fits", "pairs", "up", "into", "cross", "parent")
+        same = all(np.array_equal(mine[name], theirs[name]) for name in ("spreads", "charge", "first", "last_cross"))
+        same = same and all(np.array_equal(mine[name], theirs[name]) for name in ("last_parent", "last_child"))
+        for name in inside[:2]:
+            same = same and np.array_equal(mine[name][2:], theirs[name][2:])
+        same = same and np.array_equal(mine["untiled"][1:], theirs["untiled"][1:])
+        moved = np.zeros(mine["parent"].shape, dtype=bool)
+        for name in inside[2:]:
+            unequal = mine[name] != theirs[name]
+            moved |= unequal.any(axis=2) if unequal.ndim == 3 else unequal
+        plain = (np.diff(mine["rank_start"]) == 0) & (mine["is_output"] == 0)
+        reached = np.flatnonzero(moved[:, 2:].any(axis=1))
+        only = (moved == (mine["parent"] != theirs["parent"]))[:, 2:].all()
+        return bool(same and only and not moved[:, -1].any() and plain[reached].all())
 
     def _tile_pj(self) -> Any:
         """pJ by level and tile that no loop outside changes."""
@@ -241,14 +278,12 @@ class Tables:
         return untiled
 
     def _prices(self) -> dict[str, Any]:
-        """pJ per word and port cycles per word, by tensor and level."""
+        """pJ per word, by tensor and level."""
         problem = self.problem
         tensors, levels = problem.layer.tensors, len(self.levels)
         shape = (len(tensors), levels + 1)
         table: dict[str, Any] = {name: np.zeros(shape) for name in ("up", "into", "first", "last_parent", "last_child")}
         table |= {name: np.zeros((*shape, levels + 1)) for name in ("cross", "last_cross")}
-        table |= {name: np.zeros(shape) for name in ("read_cycles", "write_cycles")}
-        table["final_cycles"] = np.zeros((len(tensors), 2, levels + 1))
         parent = np.full(shape, -1, dtype=np.int64)
         charge = np.zeros(len(tensors), dtype=np.int64)
         constant = problem.compute_pj
@@ -261,16 +296,7 @@ class Tables:
                 charge[t] = max(crossed, default=0)
                 if not crossed:
                     constant += b.up * problem.layer.points
-        for m, level in enumerate(self.memory_level[:-1]):
-            for t, tensor in enumerate(tensors):
-                self._cycles(table, problem.memories[m], level, t, tensor)
-        ports = [memory is None or memory.shared_port for memory in self.levels]
-        return table | {
-            "parent": parent,
-            "charge": charge,
-            "constant_pj": constant,
-            "shared_port": np.array(ports, dtype=np.uint8),
-        }
+        return table | {"parent": parent, "charge": charge, "constant_pj": constant}
 
     @staticmethod
     def _boundary(table: dict[str, Any], b: Boundary, t: int, child: int, gap_of: dict[str, int]) -> list[int]:
@@ -285,6 +311,17 @@ class Tables:
             if len(b.last) > len(b.crossing) + 1:
                 table["last_child"][t, child] = b.last[-1]
         return [gap_of[name] for name, _ in b.crossing]
+
+    def _ports(self) -> dict[str, Any]:
+        """Port cycles per word, by tensor and level, and which memories have one port for both directions."""
+        tensors, levels = self.problem.layer.tensors, len(self.levels)
+        table: dict[str, Any] = {name: np.zeros((len(tensors), levels + 1)) for name in ("read_cycles", "write_cycles")}
+        table["final_cycles"] = np.zeros((len(tensors), 2, levels + 1))
+        for m, level in enumerate(self.memory_level[:-1]):
+            for t, tensor in enumerate(tensors):
+                self._cycles(table, self.problem.memories[m], level, t, tensor)
+        ports = [memory is None or memory.shared_port for memory in self.levels]
+        return table | {"shared_port": np.array(ports, dtype=np.uint8)}
 
     def _cycles(self, table: dict[str, Any], memory: Memory, level: int, t: int, tensor: Tensor) -> None:
         """Cycles that one word takes on a memory's ports; outputs as partial sums and finished."""

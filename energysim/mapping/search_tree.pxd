@@ -13,7 +13,11 @@ cdef class Tree(Heaps):
     cdef integer[:, ::1] digit
     cdef public integer stopped
     cdef public double root_pj, until
+    cpdef void ready(self)
+    @cython.locals(level=integer, w=integer)
     cpdef double start(self)
+    @cython.locals(w=integer)
+    cpdef double borrow(self, Tree lender)
     cpdef void limit(self, double pj) noexcept
     cpdef void cap(self, double cycles) noexcept
     cpdef void search(self, integer most_nodes, double until, integer any_will_do)
@@ -25,7 +29,6 @@ cdef class Tree(Heaps):
     cdef integer late(self)
     @cython.locals(key=double, now=double, base=integer, middle=integer, rows=integer, seen=integer, row=integer, children=integer, which=integer)
     cdef void expand(self, integer level, double cost, integer alike)
-    cdef integer later(self, integer tile, integer space)
     cdef void leave_open(self, double key) noexcept
     @cython.locals(d=integer, dims=integer, flat=integer, i=integer, top=integer)
     cdef void collect_rows(self, integer level, double cost, integer alike)

@@ -6,6 +6,7 @@ bound in `open_pj`.
 """
 
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -22,25 +23,36 @@ WATCHED = 256
 
 
 class Tree(Heaps):
-    """The search itself: `start`, then `limit` where a better mapping is known elsewhere, then `search`."""
+    """The search itself: `ready`, `start`, then `limit` where a better mapping is known elsewhere, then `search`."""
 
-    def start(self) -> float:
-        """Rows of all levels, inward to outward; the least that any mapping can cost, in pJ."""
+    def ready(self) -> None:
+        """Scratch space, and what does not change with rows."""
         self.prepare()
         self.make_room()
-        dims = self.dims
         self.clear_heaps()
         self.innermost = np.full(self.levels + 2, -1, dtype=np.int64)
-        self.digit = np.zeros((self.levels + 2, dims), dtype=np.int64)
+        self.digit = np.zeros((self.levels + 2, self.dims), dtype=np.int64)
         self.clear_classes()
         self.most_nodes, self.until, self.stopped, self.any_will_do = 1 << 62, INFINITE, 0, 0
         self.ahead = np.zeros(self.levels + 2, dtype=np.int64)
-        for level in range(self.levels, 0, -1):
-            self.rows(level)
         self.clear_ports(0)
         self.root_pj = self.constant_pj + self.settle(0)
+
+    def start(self) -> float:
+        """Rows of all levels, inward to outward; the least that any mapping can cost, in pJ. `ready` comes first."""
+        for level in range(self.levels, 0, -1):
+            self.rows(level)
         for w in range(self.size):
             self.outside[1, w] = self.root_pj
+        return self.root_pj + self.inside[0, self.size - 1]
+
+    def borrow(self, lender: Any) -> float:
+        """The same without rows of one's own but those of level 1: inside of it, a search that has started lends."""
+        for w in range(self.size):
+            self.inside[1, w] = lender.lent[1, w]
+        lender.lends = 0
+        self.rows(1)
+        self.row_total = 0
         return self.root_pj + self.inside[0, self.size - 1]
 
     def limit(self, pj: float) -> None:
@@ -184,12 +196,6 @@ class Tree(Heaps):
             if key < self.limit_pj:
                 self.push(key, 0.0, row, 0)
 
-    def later(self, tile: int, space: int) -> int:
-        """Whether a row's mirror image comes before it."""
-        if self.mirror[tile] == tile:
-            return 1 if self.mirror[space] < space else 0
-        return 1 if self.mirror[tile] < tile else 0
-
     def near(self, level: int, tile: int, space: int, whole: int) -> float:
         """`own` of a row once the tile and the loops outside are known: what stays, stays for their runs at most."""
         outer = self.flat_tile[level - 1]
@@ -206,7 +212,8 @@ class Tree(Heaps):
             self.now_tile[d], self.now_space[d], self.now_whole[d] = i, j, self.product[d, i, j]
         self.nearby = 1
         for t in range(self.tensors):
-            total += self.fixed(t, level, tile, space, whole)
+            if self.fixes[t, level]:
+                total += self.fixed(t, level, tile, space, whole)
             if level < self.levels and self.parent[t, level] >= 0:
                 run = self.reuse[t, outer] / self.reuse[t, whole]
                 if self.volume[outer] / self.volume[whole] == run:

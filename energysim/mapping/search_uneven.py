@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from energysim.costs.latency import latency
 from energysim.errors import InputError
-from energysim.mapping.constraints import Restriction
+from energysim.mapping.constraints import Restriction, TileLimit, Untiled, placed
 from energysim.mapping.counts import count
 from energysim.mapping.search_uneven_tables import UnevenTables
 from energysim.mapping.search_uneven_tree import UnevenTree
@@ -27,11 +27,17 @@ NODES_PER_ROW = 4
 
 
 def check_uneven(objective: str, constraints: Sequence[Restriction]) -> None:
-    """Raise InputError for what is only searched among even mappings: other objectives than energy, constraints."""
+    """Raise InputError for what is only searched among even mappings: other objectives, constraints on a memory's tile.
+
+    Where the tensors of one memory lie at different depths it has no one tile, and no loops of its own.
+    """
     if objective != "energy":
         raise InputError(f"uneven mappings are searched for the least energy, not for {objective}")
-    if constraints:
-        raise InputError("uneven mappings are searched without constraints: leave out one of the two")
+    for each in constraints:
+        if isinstance(each, (TileLimit, Untiled)):
+            raise InputError(
+                f"uneven mappings are searched without limits on tiles and loops: leave out {placed(each)}"
+            )
 
 
 def find_uneven(search: "_Search") -> "SearchResult":
@@ -74,10 +80,10 @@ def find_uneven(search: "_Search") -> "SearchResult":
         counts = count(search.layer, search.accelerator, mapping)
         energy = energy_pj(search.layer, search.accelerator, search.table, mapping, counts)
         cycles = latency(search.layer, search.accelerator, mapping, counts).cycles
-        found = _Found(energy, inf, mapping, cycles)
+        found = _Found(energy, inf, mapping, counts, cycles)
     found = search.first(found)
     bound = min(found.energy_pj, open_pj)
-    found = _Found(found.energy_pj, bound, found.mapping, found.cycles)
+    found = _Found(found.energy_pj, bound, found.mapping, found.counts, found.cycles)
     return search.result(found, bound, found.proven)
 
 

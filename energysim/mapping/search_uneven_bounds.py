@@ -68,6 +68,7 @@ class UnevenBounds(Tree):
         self.up[t, level], self.into[t, level] = self.mark_up[k], self.mark_into[k]
         for g in range(self.levels + 1):
             self.cross[t, level, g] = self.mark_cross[k, g]
+        self.set_boundary(t, level)
 
     def load_compute(self, t: int) -> None:
         """The same for the boundary to the compute units, with the outermost level that its parent can be at."""
@@ -166,6 +167,7 @@ class UnevenBounds(Tree):
         if parent < start:
             self.cross[t, level, level] = self.mark_cross[k, start]
             self.cross[t, level, start] = 0.0
+            self.set_boundary(t, level)
         return level
 
     def unfold(self, tile: int) -> None:

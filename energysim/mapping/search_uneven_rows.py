@@ -19,6 +19,7 @@ class UnevenRows(UnevenBounds):
 
     def bounds(self, limit_pj: float) -> float:
         """All tables, for mappings below an energy; the least that any mapping can cost, in pJ."""
+        self.ready()
         self.start()
         self.class_start = np.full((self.tensors + 1) << self.dims, -1, dtype=np.int64)
         self.class_end = np.zeros((self.tensors + 1) << self.dims, dtype=np.int64)

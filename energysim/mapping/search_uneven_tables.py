@@ -115,6 +115,8 @@ class UnevenTables:
             "final_cycles": np.zeros((tensors, 2, levels + 1)),
             "shared_port": np.ones(levels, dtype=np.uint8),
             "symmetric": 0,
+            "window": np.zeros_like(old["window"]),
+            "window_known": np.zeros_like(old["window_known"]),
             "idle_gap": max((g for g in range(1, levels + 1) if fan[g] > 1), default=0),
             "still_tensor": -1 if still is None else old["still_tensor"],
             "still_level": 0,

@@ -29,7 +29,7 @@ def shared_weight(layer: Layer, accelerator: Accelerator) -> tuple[Tensor, Codeb
 def as_run(layer: Layer, accelerator: Accelerator) -> Layer:
     """The layer with what this accelerator tells apart: a codebook where it has one, indices where they count."""
     sharing = accelerator.sharing
-    keeps = sharing is not None and layer.unit == "mac"
+    keeps = sharing is not None
     if not any(t.codebook for t in layer.tensors) or (keeps and products(layer, accelerator)):
         return layer
     tensors = (

@@ -162,12 +162,14 @@ def calibrated_parts(calibrated: CalibratedEstimate) -> "Iterator[RenderableType
 def calibrated_sentences(calibrated: CalibratedEstimate) -> list[str]:
     """The answer with its interval, and what it does not hold."""
     total, calibration = calibrated.total, calibrated.calibration
+    count, layers = calibrated.own_form, len(calibrated.layers)
+    own = f", {count} of {layers} layers in the chip's own form" if count else ""
     others = ", ".join(map(clean, calibrated.excluded))
     found = [f"{interval_text(total)}{f' without {others}' if others else ''}, {si(total.time_s, 's')}"]
     if others:
         found.append(f"{others} at nominal prices, not calibrated: {joules(total.uncalibrated_pj)}")
     found.append(
-        f"mappings are chosen by calibrated prices; {len(calibration.rows)} rows of {clean(calibration.data)}, each "
-        f"left out met within {calibration.left_out:.1%} on average"
+        f"mappings are chosen by calibrated prices{own}; {len(calibration.rows)} rows of {clean(calibration.data)}, "
+        f"each left out met within {calibration.left_out:.1%} on average"
     )
     return found

@@ -116,6 +116,9 @@ def sharing_lines(layer: Layer, accelerator: Accelerator, table: EnergyTable, ma
         why = why_no_products(layer)
         shares = accelerator.sharing is not None and accelerator.sharing.style == "product"
         return lines + ([f"  products are not shared: {why}; weights are looked up"] if lines and shares else [])
+    whole = found.multiplications(dict(layer.dims)) // found.block
+    asked = layer.points // found.block
+    lines.append(f"  {asked:,} products asked for; with all outputs in one unit {whole:,} would be different")
     tile = tile_in(mapping, accelerator.memories[-1].name, layer)
     counts = count(layer, accelerator, mapping)
     point = break_even(layer, accelerator, table, mapping, counts, found.requests(tile))

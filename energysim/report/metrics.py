@@ -33,6 +33,7 @@ def metrics_json(found: Metrics, options: dict[str, object]) -> str:
     data = {
         "model": found.model,
         "options": options,
+        "exact": list(found.exact),
         "layers": [asdict(row) for row in found.layers],
         "totals": {key: value for key, value in asdict(found.total).items() if key not in ("name", "op")},
     }
@@ -90,6 +91,11 @@ def sentences(found: Metrics) -> list[str]:
     said = [
         f"DeepK's total, in 16-bit MACs of the layer's own dot product: {total.mac_units:.4g} = {' + '.join(parts)}"
     ]
+    if found.exact:
+        said.append(
+            f"full adders of {len(found.exact)} of {len(found.layers)} layers follow from their indices: a product of "
+            "a shared sample and an input is computed once"
+        )
     if total.least_mac_units < total.mac_units:
         said.append(
             f"at least {total.least_mac_units:.4g}, if all weights that meet an activation are shared; "

@@ -245,7 +245,7 @@ def _legend(figure: "Figure", names: Sequence[str]) -> None:
     from matplotlib.patches import Patch
 
     handles = [Patch(color=_colour(names, name), label=clean(name)) for name in names]
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(6, len(names)), frameon=False)
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(8, len(names)), frameon=False)
 
 
 PICTURES: Mapping[str, Callable[[Comparison], Any]] = MappingProxyType(

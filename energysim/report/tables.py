@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from energysim.costs.result import IDLE, Estimate, LayerEstimate, Totals
 from energysim.report.show import PLAIN_WIDTH
 from energysim.report.text import BETTER, SPACES, bar, clean, in_one_unit, joules, percent, si
+from energysim.workload.coverage import coverage_lines
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -225,7 +226,7 @@ def sentences(result: Estimate, command: Command | None = None) -> list[str]:
         over = totals.energy_pj / totals.lower_bound_pj - 1 if totals.lower_bound_pj else 0.0
         sure += f"; the sum is at most {over:.2%} above the least, {joules(totals.lower_bound_pj)} or more"
     found.append(sure)
-    return found
+    return found + [clean(line) for line in coverage_lines(result.coverage)]
 
 
 def _share(row: LayerEstimate | Totals, part: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from energysim.compressed.codings import coded_bits
 from energysim.compressed.file import parts_of, read_compressed
-from energysim.compressed.huffman import BLOCK, code_lengths
+from energysim.compressed.huffman import BLOCK, code_lengths, entropy_bits
 from energysim.compressed.model import Clustered, CompressedModel, Dense
 from energysim.compressed.size import WEIGHTS
 from energysim.errors import ModelReadError, nearest
@@ -120,6 +120,7 @@ def _shared(layer: Layer, weight: Tensor, tensor: Clustered) -> tuple[float, Cod
         coded_bits=_file_bits(tensor, counts.sum(axis=0)) / tensor.samples,
         blocks=tensor.blocks,
         coding=tensor.coding,
+        entropy_bits=entropy_bits(counts.sum(axis=0)),
         zero_share=float((counts * empty).sum() / tensor.samples),
         sample=None if sample is None else tuple(sample.items()),
         indices=None if sample is None else _indices(layer, tensor, sample, empty),
@@ -154,12 +155,13 @@ def _sample(layer: Layer, weight: Tensor, tensor: Clustered) -> dict[str, int] |
 
 def _indices(layer: Layer, tensor: Clustered, sample: Mapping[str, int], empty: Any) -> Indices:
     """The indices by the layer's dims; those of different codebooks differ, all zero samples share one."""
-    numbers = tensor.indices.reshape(tensor.blocks, -1).astype(np.int32)
-    is_empty = np.take_along_axis(empty, numbers.astype(np.int64), axis=1)
-    numbers = numbers + (np.arange(tensor.blocks, dtype=np.int32) * tensor.clusters)[:, None]
+    narrow = np.min_scalar_type(tensor.blocks * tensor.clusters - 1)
+    numbers = tensor.indices.reshape(tensor.blocks, -1).astype(narrow)
+    numbers += (np.arange(tensor.blocks) * tensor.clusters).astype(narrow)[:, None]
     zero = -1
-    if is_empty.any():
-        zero = int(numbers[is_empty][0])
-        numbers[is_empty] = zero
+    if empty.any():
+        first = np.flatnonzero(empty)
+        zero = int(first[0])
+        numbers[np.isin(numbers, first)] = zero
     shape = [layer.dims[d] // sample.get(d, 1) for d in AXES]
     return Indices(np.ascontiguousarray(numbers.reshape(shape)), zero)

@@ -96,8 +96,8 @@ class Codebook:
 
     `length` elements make a sample; `sample`: dim to how much of it a sample spans, None where samples lie across the
     layer's dims. `index_bits` is the fixed width of an index, `coded_bits` the mean bits of one as the file codes it
-    (tables included). `zero_share` of the `samples` are zero throughout. The elements of centroids have the weight's
-    own bits.
+    (tables included), `entropy_bits` what no coding of single indices falls below (0: not known). `zero_share` of the
+    `samples` are zero throughout. The elements of centroids have the weight's own bits.
     """
 
     granularity: str
@@ -109,6 +109,7 @@ class Codebook:
     blocks: int = 1
     coding: str = "fixed"
     zero_share: float = 0.0
+    entropy_bits: float = 0.0
     sample: tuple[tuple[str, int], ...] | None = None
     indices: Indices | None = None
 

@@ -1,7 +1,7 @@
 """From an ONNX file to a layer graph: shapes and types are read, weights stay in the file."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import onnx
 
     from energysim.workload.onnx_graph import GraphReader
+    from energysim.workload.onnx_weights import Measured
 
 NO_DIMS: Mapping[str, int] = MappingProxyType({})
 MOST_NODES = 200_000
@@ -37,46 +38,112 @@ def from_onnx(
     external data, too, then, from regular files in the model's folder. Parameters are initialisers of more
     than one number, floats or quantised, each counted once where it is first used. Raises ModelReadError.
     """
+    read = read_onnx(path, name=name, dims=dims, trips=trips, folds=fold_batchnorm, fuses=fuse_activations)
+    return with_weight_densities(read, measure_weights(read)) if read_weights else read.graph
+
+
+@dataclass(frozen=True, slots=True)
+class ReadModel:
+    """A layer graph with the model it comes from, and the names of values and initialisers there.
+
+    `weights` and `operands` say by layer and tensor which initialisers or which value it reads, `results` by layer
+    which value it computes.
+    """
+
+    path: Path
+    model: "onnx.ModelProto"
+    graph: LayerGraph
+    weights: Mapping[str, Mapping[str, frozenset[str]]]
+    operands: Mapping[str, Mapping[str, str]]
+    results: Mapping[str, str]
+
+
+def read_onnx(
+    path: str | Path,
+    *,
+    name: str | None = None,
+    dims: Mapping[str, int] = NO_DIMS,
+    trips: int | None = None,
+    folds: bool = True,
+    fuses: bool = True,
+) -> ReadModel:
+    """As `from_onnx`, with the names by which the model's own weights and values are found."""
     path = Path(path)
     _check_dims(dims, trips)
-    model = read_structure(path)
-    where = clean_name(str(path))
+    return read_parsed(read_structure(path), path, name=name, dims=dims, trips=trips, folds=folds, fuses=fuses)
+
+
+def read_parsed(
+    model: "onnx.ModelProto",
+    path: Path,
+    *,
+    name: str | None = None,
+    dims: Mapping[str, int] = NO_DIMS,
+    trips: int | None = None,
+    folds: bool = True,
+    fuses: bool = True,
+    widths: Mapping[str, int] = NO_DIMS,
+) -> ReadModel:
+    """The same of a model that is in memory; `widths` are bits of values by name, where their types do not say."""
     try:
-        reader = read_graph(model, dims, trips, fold_batchnorm, fuse_activations)
+        reader = _walked(model, dims, trips, folds, fuses, widths)
         work = reader.work
-        edges = tuple(Edge(source, target, n) for (source, target), n in work.edges.items() if n)
         if not work.layers:
             raise ModelReadError("no operation computes anything from the inputs")
-        label = clean_name(name or path.stem)
-        graph = LayerGraph(label, tuple(work.layers), edges, tuple(dict.fromkeys(work.warnings)))
-        return _with_densities(graph, reader, path, model) if read_weights else graph
+        graph = LayerGraph(
+            clean_name(name or path.stem),
+            tuple(work.layers),
+            tuple(Edge(source, target, n) for (source, target), n in work.edges.items() if n),
+            warnings=tuple(dict.fromkeys(work.warnings)),
+            assumptions=tuple(dict.fromkeys(work.assumptions)),
+            unreached=reader.unreached(),
+            unknown=tuple(dict.fromkeys(work.unknown)),
+            assumed=tuple(dict.fromkeys(work.assumed)),
+        )
     except EnergysimError as error:
-        raise ModelReadError(f"{where}: {error}") from error
+        raise ModelReadError(f"{clean_name(str(path))}: {error}") from error
     except RecursionError:
-        raise ModelReadError(f"{where}: its graphs are nested too deeply") from None
+        raise ModelReadError(f"{clean_name(str(path))}: its graphs are nested too deeply") from None
+    results = {work.layers[number - 1].name: value for number, value in reader.results.items() if number}
+    return ReadModel(path, model, graph, reader.weights, reader.operands, results)
 
 
-def _with_densities(graph: LayerGraph, reader: "GraphReader", path: Path, model: "onnx.ModelProto") -> LayerGraph:
-    """The graph with the share of each weight tensor that is not zero."""
+def measure_weights(read: ReadModel) -> dict[str, dict[str, "Measured"]]:
+    """By layer and tensor, what its weights are: how many, how many not zero, how many distinct values."""
     from energysim.workload.onnx_weights import measure
 
-    used = frozenset[str]().union(*(names for tensors in reader.weights.values() for names in tensors.values()))
-    found = measure(path, model, used)
+    used = frozenset[str]().union(*(names for tensors in read.weights.values() for names in tensors.values()))
+    try:
+        found = measure(read.path, read.model, used)
+    except EnergysimError as error:
+        raise ModelReadError(f"{clean_name(str(read.path))}: {error}") from None
+    return {
+        layer: {
+            tensor: found[next(iter(names))]
+            for tensor, names in tensors.items()
+            if len(names) == 1 and names <= set(found)
+        }
+        for layer, tensors in read.weights.items()
+    }
+
+
+def with_weight_densities(read: ReadModel, measured: Mapping[str, Mapping[str, "Measured"]]) -> LayerGraph:
+    """The graph with the share of each weight tensor that is not zero."""
     changed = {}
-    for layer in graph.layers:
-        names = reader.weights.get(layer.name, {})
-        tensors = []
-        for tensor in layer.tensors:
-            known = [found[each] for each in names.get(tensor.name, ()) if each in found]
-            elements = sum(each.elements for each in known)
-            density = sum(each.nonzero for each in known) / elements if elements else tensor.density
-            tensors.append(replace(tensor, density=density))
-        changed[layer.name] = replace(layer, tensors=tuple(tensors))
-    return graph.with_layers(changed)
+    for layer in read.graph.layers:
+        known = measured.get(layer.name, {})
+        tensors = tuple(replace(y, density=known[y.name].density) if y.name in known else y for y in layer.tensors)
+        changed[layer.name] = replace(layer, tensors=tensors)
+    return read.graph.with_layers(changed)
 
 
-def read_graph(
-    model: "onnx.ModelProto", dims: Mapping[str, int], trips: int | None, fold_batchnorm: bool, fuse_activations: bool
+def _walked(
+    model: "onnx.ModelProto",
+    dims: Mapping[str, int],
+    trips: int | None,
+    fold_batchnorm: bool,
+    fuse_activations: bool,
+    widths: Mapping[str, int],
 ) -> "GraphReader":
     """Walk a model whose large payloads are cut out; what was found is in the reader's `work`."""
     import numpy as np
@@ -89,7 +156,7 @@ def read_graph(
     model = _written_out(model)
     inference = Inference(model, dims)
     reader = GraphReader(inference, fold_batchnorm, fuse_activations, trips)
-    scope = Scope(model.graph)
+    scope = Scope(model.graph, widths=widths)
     inference.hear(model.graph)
     reader.enter(model.graph)
     for given in model.graph.input:
@@ -106,6 +173,7 @@ def read_graph(
             value.data = np.zeros(shape, NUMPY[element_type])  # of nothing, everything is known
         scope.give(given.name, value)
     reader.graph(scope)
+    reader.settle_widths(scope)
     for result in model.graph.output:
         scope.find(result.name)
     return reader

@@ -4,36 +4,67 @@ import io
 import logging
 import traceback
 import warnings
-from collections.abc import Sequence
-from contextlib import redirect_stderr
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from energysim.errors import ModelReadError
 from energysim.workload.graph import Edge, LayerGraph, clean_name
 from energysim.workload.torch_graph import GraphReader, all_known
+from energysim.workload.torch_quantised import plain
 
 if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
 
+    from energysim.workload.exported_graph import Program
+
 
 def from_torch(
     module: "torch.nn.Module",
-    example_inputs: Sequence[Any],
+    example_inputs: Sequence[Any] | Mapping[str, Any],
     *,
     name: str,
     fold_batchnorm: bool = True,
     fuse_activations: bool = True,
 ) -> LayerGraph:
-    """The layer graph of an `nn.Module` run in evaluation mode on example inputs, whose batch becomes dim N.
+    """The layer graph of an `nn.Module` run in evaluation mode on example inputs (or by name), whose batch is dim N.
 
     Parameters are counted as torch counts them, each once, those of a folded BatchNorm in the layer it is folded
     into. An unknown operation is costed as its traffic, with a warning. Raises ModelReadError where export fails.
     """
     name = clean_name(name)
+    module, weight_bits = plain(module) if hasattr(module, "named_parameters") else (module, {})
     program = _export(module, example_inputs, name)
-    reader = GraphReader(module, program, fold_batchnorm, fuse_activations)
+    first: dict[int, str] = {}
+    tied = {label: first.setdefault(id(y), label) for label, y in module.named_parameters(remove_duplicate=False)}
+    parts = {path.rpartition(".")[0] for path, _ in module.named_modules(remove_duplicate=False) if path}
+    whole = {path for path, _ in module.named_modules(remove_duplicate=False)} - parts
+    return read_program(
+        program,
+        name,
+        whole.__contains__,
+        tied,
+        fold_batchnorm=fold_batchnorm,
+        fuse_activations=fuse_activations,
+        weight_bits=weight_bits,
+    )
+
+
+def read_program(
+    program: "ExportedProgram | Program",
+    name: str,
+    has_no_parts: Callable[[str], bool],
+    tied: Mapping[str, str],
+    *,
+    fold_batchnorm: bool,
+    fuse_activations: bool,
+    weight_bits: Mapping[str, int] = MappingProxyType({}),
+) -> LayerGraph:
+    """The layer graph of an exported program (see `GraphReader`). Raises ModelReadError."""
+    reader = GraphReader(program, has_no_parts, tied, fold_batchnorm, fuse_activations, weight_bits)
     try:
         reader.read()
     except ModelReadError as error:
@@ -49,34 +80,48 @@ def from_torch(
         assumptions=reader.assumptions(),
         unreached=reader.unreached(),
         unknown=tuple(reader.unknown),
+        assumed=tuple(dict.fromkeys(name for names in reader.assumed.values() for name in names)),
     )
 
 
-def _export(module: "torch.nn.Module", example_inputs: Sequence[Any], name: str) -> "ExportedProgram":
+def _export(
+    module: "torch.nn.Module", example_inputs: Sequence[Any] | Mapping[str, Any], name: str
+) -> "ExportedProgram":
     import torch
 
     if not isinstance(module, torch.nn.Module):
         raise ModelReadError(f"model '{name}': expected a torch.nn.Module, got {type(module).__name__}")
-    inputs = (example_inputs,) if isinstance(example_inputs, torch.Tensor) else tuple(example_inputs)
     modes = {part: part.training for part in module.modules()}
-    logged = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)  # torch logs whole tracebacks of what it raises, and warns of its own insides
+    keywords = dict(example_inputs) if isinstance(example_inputs, Mapping) else {}
+    inputs: Any = () if keywords else example_inputs
+    inputs = (inputs,) if isinstance(inputs, torch.Tensor) else tuple(inputs)
     try:
-        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):  # torch prints the graph it gave up on
-            warnings.simplefilter("ignore")
-            program = torch.export.export(module.eval(), inputs, strict=False)
+        with quietly():
+            program = torch.export.export(module.eval(), inputs, keywords, strict=False)
             if not all_known(program):
                 program = program.run_decompositions({})
     except Exception as error:
-        raise ModelReadError(f"model '{name}': {_reason(error)}") from error
+        raise ModelReadError(f"model '{name}': {reason(error)}") from error
     finally:
-        logging.disable(logged)
         for part, training in modes.items():
             part.training = training
     return program
 
 
-def _reason(error: Exception) -> str:
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Nothing that libraries log, warn of or print to standard error reaches the user."""
+    logged = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # torch logs whole tracebacks of what it raises, and warns of its own insides
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):  # torch prints the graph it gave up on
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logged)
+
+
+def reason(error: Exception) -> str:
     """One line: what went wrong in an export, in which line of the user's code, and the remedy."""
     import torch
 

@@ -35,8 +35,8 @@ class LayerGraph:
     """A network: layers in topological order, edges between them by name, and what the reader had to assume.
 
     `warnings` are what may be wrong, `assumptions` what was decided by convention, `unreached` the modules that no
-    result needs, `unknown` the layers of which only the traffic is known. Edges are kept in the order of their targets,
-    then of their sources.
+    result needs, `unknown` the layers of which only the traffic is known, `assumed` those whose amount of work an
+    assumption decides. Edges are kept in the order of their targets, then of their sources.
     """
 
     name: str
@@ -46,6 +46,7 @@ class LayerGraph:
     assumptions: tuple[str, ...] = ()
     unreached: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.layers:

@@ -65,7 +65,7 @@ def fused(
     inputs = [scope.find(name) if name else None for name in node.input]
     trained = reader.trained(op, inputs[:3] if folds else inputs)
     bias = op == "Add" and layer.op in FOLDS_BIAS and not layer.fused and _is_bias(inputs, layer)
-    _absorb(reader, number, trained, () if bias else (_label(reader, node, trained),))
+    _absorb(reader, number, trained, () if bias else (_label(reader, node, trained),), node.output[0])
     for place, name in enumerate(node.output):
         element_type, size = typed[place]
         owner = nobody(size or (), number)
@@ -83,7 +83,8 @@ def _label(reader: "GraphReader", node: "onnx.NodeProto", trained: frozenset[str
     return reader.names.name(node.name, node.output[0], node.op_type, trained)
 
 
-def _absorb(reader: "GraphReader", number: int, trained: frozenset[str], labels: tuple[str, ...]) -> None:
+def _absorb(reader: "GraphReader", number: int, trained: frozenset[str], labels: tuple[str, ...], result: str) -> None:
+    reader.results[number] = result
     layer = reader.work.layers[number - 1]
     more = reader.count(trained)
     reader.work.layers[number - 1] = replace(layer, parameters=layer.parameters + more, fused=(*layer.fused, *labels))
@@ -131,7 +132,7 @@ def _taken(
     reader: "GraphReader", number: int, taken: Sequence[int], trained: frozenset[str], source: Value, scope: Scope
 ) -> bool:
     labels = tuple(_label(reader, scope.nodes[here], frozenset()) for here in taken)
-    _absorb(reader, number, trained, labels)
+    _absorb(reader, number, trained, labels, scope.nodes[taken[-1]].output[0])
     scope.absorbed |= dict.fromkeys(taken, Absorbed(number)) | {taken[-1]: Absorbed(number, source)}
     source.uses = 1
     return True
@@ -161,6 +162,6 @@ def quantised(
     partial = SUM_BITS if layer.unit == "mac" else 0
     tensors = tuple(replace(y, bits=bits, partial_bits=partial) if y.role == "output" else y for y in layer.tensors)
     reader.work.layers[number - 1] = replace(layer, tensors=tensors)
-    _absorb(reader, number, frozenset(), (_label(reader, node, frozenset()),))
+    _absorb(reader, number, frozenset(), (_label(reader, node, frozenset()),), name)
     scope.give(name, Value(name, shape, element_type, None, owner=first.owner, bits=bits, source=first))
     return True

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from energysim.errors import EnergysimError
 from energysim.workload import onnx_fuse
+from energysim.workload.graph import clean_name
 from energysim.workload.layer import Layer
 from energysim.workload.onnx_control import run_control
 from energysim.workload.onnx_infer import DOMAINS, Inference, Typed, contradiction, label
-from energysim.workload.onnx_names import NameGiver
-from energysim.workload.onnx_operations import OnnxCall, Part, house_name
+from energysim.workload.onnx_names import NameGiver, module_path
+from energysim.workload.onnx_operations import OnnxCall, house_name
 from energysim.workload.onnx_patterns import written_out
-from energysim.workload.onnx_scope import SHAPE_ONLY, Absorbed, Scope
+from energysim.workload.onnx_scope import SHAPE_ONLY, Absorbed, Scope, constant_tensors
 from energysim.workload.onnx_sequences import SEQUENCES, sequence_results
 from energysim.workload.onnx_table import CONTROL, VIEWS
 from energysim.workload.onnx_types import (
@@ -30,12 +31,24 @@ from energysim.workload.onnx_types import (
     uniform,
 )
 from energysim.workload.onnx_values import MOVES, Applied, evaluated
-from energysim.workload.onnx_work import READ_PLACES, Work, constant, formatted, operation_of, stored_names
+from energysim.workload.onnx_work import (
+    READ_PLACES,
+    Work,
+    constant,
+    formatted,
+    labelled,
+    operation_of,
+    stored_names,
+    with_result_bits,
+)
 from energysim.workload.operations import traffic
+from energysim.workload.several import Part
 
 if TYPE_CHECKING:
     import onnx
 
+STATES: Mapping[str, tuple[int, ...]] = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}
+"""Inputs that are first states, which nobody trains."""
 FAULTS = (ValueError, KeyError, IndexError, TypeError, ZeroDivisionError, OverflowError, AttributeError, MemoryError)
 """What arithmetic raises on attributes and shapes that contradict each other."""
 
@@ -53,6 +66,9 @@ class GraphReader:
     repeat: int = 1
     read: set[str] = field(default_factory=set)
     weights: dict[str, dict[str, frozenset[str]]] = field(default_factory=dict)
+    operands: dict[str, dict[str, str]] = field(default_factory=dict)
+    results: dict[int, str] = field(default_factory=dict)
+    constants: set[str] = field(default_factory=set)
 
     def enter(self, graph: "onnx.GraphProto") -> None:
         """Take note of the trained numbers of a graph: floats and narrow integers, and int32 where they are biases."""
@@ -60,6 +76,12 @@ class GraphReader:
         biases = {node.input[0] for node in graph.node if node.op_type == "DequantizeLinear" and node.input}
         biases |= {node.input[8] for node in graph.node if node.op_type == "QLinearConv" and len(node.input) > 8}
         scalars = {node.input[1] for node in graph.node if node.op_type == "PRelu" and len(node.input) > 1}
+        for name, tensor in constant_tensors(graph):
+            if tensor.data_type in FLOATS or tensor.data_type in WIDTHS:
+                elements = prod(tensor.dims)
+                if elements > 1:
+                    self.work.uncounted[name] = elements
+                    self.constants.add(name)
         for each in graph.initializer:
             counts = each.data_type in FLOATS or each.data_type in WIDTHS or each.name in biases
             elements = prod(each.dims)
@@ -79,6 +101,19 @@ class GraphReader:
             except FAULTS as error:
                 raise contradiction(node, error) from error
 
+    def settle_widths(self, scope: Scope) -> None:
+        """Give layers the widths of their results that are known by name."""
+        for name, bits in scope.widths.items():
+            value = scope.values.get(name)
+            number = uniform(value.owner) if value is not None and value.owner is not None and value.elements else None
+            if value is not None and number and value.elements == self.work.written[number - 1]:
+                layer = self.work.layers[number - 1]
+                self.work.layers[number - 1] = with_result_bits(layer, bits)
+
+    def unreached(self) -> tuple[str, ...]:
+        """Modules, or initialisers, of which some trained numbers were never used."""
+        return tuple(dict.fromkeys(module_path(name) or clean_name(name) for name in self.work.uncounted))
+
     def _node(self, node: "onnx.NodeProto", index: int, scope: Scope) -> None:
         inputs = [scope.find(name, node) if name else None for name in node.input]
         if node.op_type in CONTROL and node.domain in DOMAINS:
@@ -91,13 +126,17 @@ class GraphReader:
             self.work.free += 1
             return
         sources = list({id(y): y for y in inputs if y is not None and y.stored is None}.values())
+        worked_on = READ_PLACES.get(node.op_type)
+        for place, each in enumerate(inputs):
+            if each is not None and each.stored and worked_on is not None and place not in worked_on:
+                for name in each.stored:  # it says how to work, and is no trained number
+                    self.work.uncounted.pop(name, None)
         typed, assumed = self.inference.results(node, inputs)
         if not sources or node.op_type in SHAPE_ONLY:
             self._stored(node, inputs, attributes, typed, scope)
             return
-        if onnx_fuse.quantised(self, node, inputs, typed, scope):
-            return
-        if node.domain in DOMAINS and self._moved(node, inputs, attributes, typed, scope):
+        moved = node.domain in DOMAINS and self._moved(node, inputs, attributes, typed, scope)
+        if moved or onnx_fuse.quantised(self, node, inputs, typed, scope):
             return
         if node.domain in DOMAINS and onnx_fuse.fused(self, node, index, sources, typed, scope):
             if index in scope.absorbed:
@@ -129,7 +168,7 @@ class GraphReader:
         shapes_only = node.op_type in SHAPE_ONLY
         places = READ_PLACES.get(node.op_type, range(len(inputs)))
         reads = () if shapes_only else [each for i, each in enumerate(inputs) if i in places]
-        known = self.trained(node.op_type, reads)
+        known = self.trained(node.op_type, reads) | self.constants.intersection(node.output)
         values = self._values(node, inputs, attributes, typed)
         for place, name in enumerate(node.output):
             element_type, shape = typed[place]
@@ -184,8 +223,10 @@ class GraphReader:
         if op not in MOVES or any(shape is None for _, shape in typed[:1]):
             return False
         moving = [each for each in (inputs if op == "Concat" else inputs[:1]) if each is not None]
-        if any(each.shape is None for each in moving) or not any(each.stored is None for each in moving):
+        if any(each.shape is None for each in moving):
             return False
+        if all(each.stored is not None for each in moving):
+            return op in VIEWS and self._laid_out(node, moving, typed, scope)
         if op not in VIEWS and any(each is not None and each.data is None for each in inputs[1:]):
             return False
         owners = self._owners(op, inputs, moving, attributes, typed, len(node.output))
@@ -203,6 +244,13 @@ class GraphReader:
                 value.owner, value.source = nobody(shape or ()), None
             scope.give(name, value)
         self.work.free += 1
+        return True
+
+    def _laid_out(self, node: "onnx.NodeProto", moving: Sequence[Value], typed: Sequence[Typed], scope: Scope) -> bool:
+        """A view of stored numbers of which only the place is computed: they stay stored."""
+        names = self.trained(node.op_type, moving)
+        for name, (element_type, shape) in zip(node.output, typed, strict=True):
+            scope.give(name, Value(name, shape, element_type, names))
         return True
 
     def _owners(
@@ -270,15 +318,19 @@ class GraphReader:
             self.work.warnings.append(f"{name}: the size of its result depends on values; the largest is assumed")
         out_bits = self._result_bits(node.op_type, typed)
         numbers: list[int] = []
+        inside = {place for part in parts for place in part.reads}
         for i, part in enumerate(parts):
-            layer = part.layer if i else replace(part.layer, parameters=self.count(trained))
-            before = [numbers[place] for place in part.after]
+            places_read = [*part.reads, *(place for place in range(len(reads)) if i == 0 and place not in inside)]
+            first_states = STATES.get(node.op_type, ())
+            operands_read = [y for place in places_read if place not in first_states and (y := _at(reads, place))]
             from_outside = [each for place in part.reads if (each := _at(reads, place)) is not None]
-            last = i == len(parts) - 1
-            layer = formatted(layer, from_outside, out_bits if last else 0)
-            elements = sum(map(prod, shapes)) if last else layer.output.elements(layer.dims)
+            layer = replace(part.layer, parameters=self.count(self.trained(node.op_type, operands_read)))
+            layer = formatted(layer, from_outside, out_bits if i == len(parts) - 1 else 0)
+            elements = sum(map(prod, shapes)) if len(parts) == 1 else layer.output.elements(layer.dims)
+            before = [numbers[place] for place in part.after]
             numbers.append(self.emit(layer, [y for y in from_outside if y.stored is None], before, elements))
             self.weights[layer.name] = stored_names(from_outside)
+            self.operands[layer.name] = {key: y.name for key, y in labelled(from_outside).items() if y.stored is None}
             if kind != "compute":
                 (self.work.unknown if kind == "unknown" else self.work.assumed).append(layer.name)
         self._give(node, typed, numbers[-1], scope)
@@ -339,6 +391,8 @@ class GraphReader:
             self.work.edges[key] = self.work.edges.get(key, 0) + min(elements, self.work.written[number - 1])
 
     def _give(self, node: "onnx.NodeProto", typed: Sequence[Typed], number: int, scope: Scope) -> None:
+        if node.output:
+            self.results[number] = node.output[0]
         for name, (element_type, shape) in zip(node.output, typed, strict=True):
             owner = None if shape is None else nobody(shape, number)
             scope.give(name, Value(name, shape, element_type, None, owner=owner, bits=WIDTHS.get(element_type, 0)))

@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 from energysim.workload.layer import Layer
-from energysim.workload.operations import Operand, Shape, batch_norm, elementwise, linear, matmul, reduction, traffic
+from energysim.workload.operations import Operand, Shape, batch_norm, elementwise, linear, matmul, reduction
+from energysim.workload.several import Part, movement
 from energysim.workload.torch_operations import LAYERS, Call, channel_norm
 
 
@@ -47,15 +48,6 @@ class OnnxCall:
         if place < len(self.data) and self.data[place] is not None:
             return self.data[place].tolist()
         return self.attributes.get(attribute, default)
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One layer of an operation that is several: places of the inputs it reads, and of the parts before it."""
-
-    layer: Layer
-    reads: tuple[int, ...]
-    after: tuple[int, ...] = ()
 
 
 Maker = Callable[[OnnxCall], Layer | tuple[Part, ...] | None]
@@ -265,8 +257,7 @@ def make_embedding(call: OnnxCall) -> Layer | None:
     table, indices = call.operand(0), call.operand(1)
     if call.op == "Gather" and table.constant and len(table.shape) == 2 and call.attributes.get("axis", 0) == 0:
         return aten(call, "embedding", weight=table, indices=indices)
-    taken = replace(table, shape=(prod(call.results[0]),))
-    return traffic(call.name, "gather", call.results, [taken, indices])
+    return aten(call, "gather", input=table, index=indices)
 
 
 def make_pointwise(op: str, ops: int = 1, places: Sequence[int] | None = None) -> Callable[[OnnxCall], Layer | None]:
@@ -316,7 +307,7 @@ def make_prelu(call: OnnxCall) -> Layer | None:
 
 def make_moved(call: OnnxCall) -> Layer:
     """Traffic: every operand read once, every result written once."""
-    return traffic(call.name, house_name(call.op), [shape for shape in call.results if prod(shape)], call.operands)
+    return movement(call.name, house_name(call.op), [shape for shape in call.results if prod(shape)], call.operands)
 
 
 def house_name(op: str) -> str:
@@ -327,9 +318,6 @@ def house_name(op: str) -> str:
     return "".join(letters)
 
 
-def make_updated(call: OnnxCall) -> Layer:
-    """Traffic: the updates read and written; the rest of the tensor stays where it is."""
-    places = (2, 1) if len(call.inputs) > 2 else (1,)
-    operands = [each for i in places if (each := call.optional(i)) is not None]
-    written = operands[0].shape if operands else call.results[0]
-    return traffic(call.name, house_name(call.op), [written], operands)
+def make_updated(call: OnnxCall) -> Layer | None:
+    """Traffic: what is put is read and written, with its indices; the rest of the tensor stays where it is."""
+    return aten(call, "scatter", **{f"input_{i}": each for i, each in enumerate(call.operands)})

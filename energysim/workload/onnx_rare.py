@@ -7,16 +7,21 @@ from math import ceil, log2, prod
 from energysim.workload.layer import Layer
 from energysim.workload.onnx_operations import OnnxCall, house_name
 from energysim.workload.operations import linear, traffic
+from energysim.workload.several import interpolation, movement
 
 
 def resize(call: OnnxCall) -> Layer | None:
-    """Nearest: traffic. Linear: 2 operations for each of 2 neighbours an axis; cubic: 2 for each of 4."""
+    """A weighted sum of 2 (linear) or 4 (cubic) neighbours an axis; nearest: data that move."""
     source, mode = call.operand(0), str(call.attributes.get("mode", "nearest"))
-    axes = sum(a != b for a, b in zip(source.shape, call.results[0], strict=True))
-    taps = {"linear": 2, "cubic": 4}.get(mode)
-    op = {"linear": "upsample_linear", "cubic": "upsample_cubic"}.get(mode, "upsample_nearest")
-    layer = traffic(call.name, op, call.results[:1], [source])
-    return _for_results(layer, call, 2 * taps**axes if taps else 1)
+    taps, result = {"linear": 2, "cubic": 4}.get(mode, 1), call.results[0]
+    if source.shape[:2] == result[:2] and (
+        layer := interpolation(call.name, "interpolate", source.shape, result, taps)
+    ):
+        return layer
+    axes = sum(a != b for a, b in zip(source.shape, result, strict=True))
+    if taps == 1:
+        return movement(call.name, "interpolate", [result], [source])
+    return _for_results(traffic(call.name, "interpolate", [result], [source]), call, 2 * taps**axes - 1)
 
 
 def _for_results(layer: Layer, call: OnnxCall, ops: int) -> Layer:

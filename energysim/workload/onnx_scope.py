@@ -1,9 +1,10 @@
 """A graph or subgraph with its values by name, in an order in which nothing is read before it is there."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from energysim.errors import ModelReadError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import onnx
 
 
+NO_WIDTHS: Mapping[str, int] = MappingProxyType({})
 SHAPE_ONLY = ("Shape", "Size")
 """Operations that read no element of their input."""
 
@@ -30,8 +32,14 @@ class Absorbed:
 class Scope:
     """The values of one graph; those of the graphs around it are found too."""
 
-    def __init__(self, graph: "onnx.GraphProto", outer: "Scope | None" = None) -> None:
-        """Initialisers become values at once; inputs are for the caller to give. Raises ModelReadError for a circle."""
+    def __init__(
+        self, graph: "onnx.GraphProto", outer: "Scope | None" = None, widths: Mapping[str, int] = NO_WIDTHS
+    ) -> None:
+        """Initialisers become values at once; inputs are for the caller to give. Raises ModelReadError for a circle.
+
+        `widths` are bits of values by name, where their types do not say.
+        """
+        self.widths = widths
         check_texts(graph)
         self.proto = graph
         self.outer = outer
@@ -40,7 +48,7 @@ class Scope:
         for tensor in graph.initializer:
             shape = checked_shape(list(tensor.dims), tensor.name)
             value = Value(tensor.name, shape, tensor.data_type, frozenset({tensor.name}), array_of(tensor))
-            value.bits = WIDTHS.get(tensor.data_type, 0)
+            value.bits = widths.get(tensor.name, 0) or WIDTHS.get(tensor.data_type, 0)
             self.values[tensor.name] = value
         for sparse in graph.sparse_initializer:
             name = sparse.values.name
@@ -77,7 +85,17 @@ class Scope:
         if not name:
             return
         value.uses = self.uses.get(name, 0)
+        value.bits = self.widths.get(name, value.bits)
         self.values[name] = value
+
+
+def constant_tensors(graph: "onnx.GraphProto") -> "Iterator[tuple[str, onnx.TensorProto]]":
+    """Tensors that stand in nodes, by the name of the value they give: some exporters keep weights there."""
+    for node in graph.node:
+        if node.op_type == "Constant" and len(node.output) == 1:
+            for each in node.attribute:
+                if each.name == "value" and each.HasField("t"):
+                    yield node.output[0], each.t
 
 
 def check_texts(graph: "onnx.GraphProto | onnx.FunctionProto") -> None:

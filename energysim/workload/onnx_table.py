@@ -13,7 +13,7 @@ from energysim.workload import onnx_operations as common
 from energysim.workload import onnx_rare as rare
 from energysim.workload import onnx_several as several
 from energysim.workload.onnx_operations import REDUCTIONS, Maker, make_pointwise
-from energysim.workload.torch_operations import NORMALISATIONS, words
+from energysim.workload.torch_operations import NORMALISATIONS, ROTARY_OPS, words
 
 VIEWS = words(
     "Reshape Flatten Squeeze Unsqueeze Transpose Identity Dropout Cast CastLike BitCast Expand Split Slice Concat Tile "
@@ -181,7 +181,7 @@ COMPUTE: tuple[tuple[str, Mapping[str, Maker]], ...] = (
         {
             "LpNormalization Normalizer": make_pointwise("lp_norm", 3, (0,)),
             "SwiGLU": make_pointwise("swiglu", 3),
-            "RotaryEmbedding": make_pointwise("rotary_embedding", 3, (0,)),
+            "RotaryEmbedding": make_pointwise("rotary", ROTARY_OPS, (0,)),
         },
     ),
     (
@@ -212,7 +212,7 @@ COMPUTE: tuple[tuple[str, Mapping[str, Maker]], ...] = (
         },
     ),
     (
-        "nearest: traffic; linear: 2 operations for each of 2 neighbours an axis; cubic: of 4",
+        "nearest: data that move; else a weighted sum of 2 (linear) or 4 (cubic) neighbours an axis",
         {"Resize Upsample": rare.resize},
     ),
     (
@@ -236,9 +236,9 @@ COMPUTE: tuple[tuple[str, Mapping[str, Maker]], ...] = (
     (
         "MACs of its gates: 4, 3 or 1 times (inputs + states) x states, for each step and direction",
         {
-            "LSTM": several.recurrent("lstm", 4, 9),
-            "GRU": several.recurrent("gru", 3, 8),
-            "RNN": several.recurrent("rnn", 1, 2),
+            "LSTM": several.recurrent("lstm"),
+            "GRU": several.recurrent("gru"),
+            "RNN": several.recurrent("rnn"),
         },
     ),
     (
@@ -280,10 +280,10 @@ INTRODUCTION = """# What each operation of ONNX costs
 `python -m energysim.workload.onnx_table` writes this page from the table by which models are read; a test compares it
 with the operations that the `onnx` package knows: none is missing.
 
-* **compute**: counted exactly, in MACs or plain operations. Element-wise operations with one computed operand run inside
-  the layer that computes it (`--keep-activations` makes them layers of their own), a BatchNorm behind a convolution or
-  product is folded (`--keep-batchnorm`), a GELU, SiLU, layer or local response normalisation that is written out as
-  several nodes is one.
+* **compute**: counted exactly, in MACs or plain operations. Element-wise operations with one computed operand run
+  inside the layer that computes it (`--keep-activations` makes them layers of their own), a BatchNorm behind a
+  convolution or product is folded (`--keep-batchnorm`), a GELU, SiLU, layer or local response normalisation that is
+  written out as several nodes is one.
 * **view**: free, since elements are only renamed or laid out; edges stay exact behind them, element for element.
 * **data**: moves elements by what other elements say. Free where these are stored in the model, else traffic: every
   operand is read once and every result written once.

@@ -137,11 +137,12 @@ def bound_shape(given: "onnx.TypeProto", name: str, dims: Mapping[str, int]) -> 
     sizes = []
     for place, dim in enumerate(given.tensor_type.shape.dim):
         label = dim.dim_param or f"{name}.{place}"
+        label = label if label in dims else f"{name}.{place}" if f"{name}.{place}" in dims else label
         if dim.HasField("dim_value") and dim.dim_value > 0:
             sizes.append(dim.dim_value)
         elif label in dims:
             sizes.append(dims[label])
-        elif dim.HasField("dim_value") and dim.dim_value == 0:
+        elif dim.HasField("dim_value") and dim.dim_value == 0 and not dim.dim_param:
             sizes.append(0)
         else:
             shown = clean_name(label)

@@ -15,7 +15,8 @@ import numpy as np
 
 from energysim.errors import ModelReadError
 from energysim.workload.graph import clean_name
-from energysim.workload.onnx_file import MARK, RAW_DATA, import_onnx, mapped
+from energysim.workload.onnx_file import MARK, RAW_DATA, first_line, import_onnx, mapped
+from energysim.workload.onnx_scope import constant_tensors
 
 if TYPE_CHECKING:
     import onnx
@@ -52,15 +53,16 @@ def measure(path: Path, model: "onnx.ModelProto", names: "frozenset[str] | None"
     """Initialisers of a model that was read without its payloads; raises ModelReadError for data that are not sound."""
     found: dict[str, Measured] = {}
     with mapped(path) as data:
-        for tensor in model.graph.initializer:
-            if names is not None and tensor.name not in names:
+        stored = [(tensor.name, tensor) for tensor in model.graph.initializer]
+        for name, tensor in (*stored, *constant_tensors(model.graph)):
+            if names is not None and name not in names:
                 continue
             try:
                 with _elements(path, data, tensor) as elements:
                     if elements is not None:
-                        found[tensor.name] = measured(elements, SIGNED_ZERO.get(tensor.data_type, 0))
-            except ModelReadError as error:
-                raise ModelReadError(f"initialiser '{clean_name(tensor.name)}': {error}") from None
+                        found[name] = measured(elements, SIGNED_ZERO.get(tensor.data_type, 0))
+            except (ModelReadError, ValueError) as error:
+                raise ModelReadError(f"initialiser '{clean_name(name)}': {first_line(error)}") from None
     return found
 
 
@@ -76,7 +78,7 @@ def measured(elements: Any, signed_zero: int = 0) -> Measured:
         if not many:
             distinct = np.union1d(distinct, chunk)
             many = distinct.size > MOST_DISTINCT
-    return Measured(flat.size, nonzero, None if many else int(distinct.size))
+    return Measured(int(flat.size), int(nonzero), None if many else int(distinct.size))
 
 
 @contextmanager

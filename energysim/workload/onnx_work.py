@@ -42,6 +42,7 @@ class Work:
     uncounted: dict[str, int] = field(default_factory=dict)
     assumed: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    assumptions: list[str] = field(default_factory=list)
     free: int = 0
 
     def copy(self) -> "Work":
@@ -54,6 +55,7 @@ class Work:
             written=list(self.written),
             uncounted=dict(self.uncounted),
             assumed=list(self.assumed),
+            assumptions=list(self.assumptions),
             unknown=list(self.unknown),
         )
 
@@ -98,6 +100,13 @@ def labelled(reads: Sequence[Value]) -> dict[str, Value]:
 def stored_names(reads: Sequence[Value]) -> dict[str, frozenset[str]]:
     """Tensor of a layer to the initialisers that it is computed from."""
     return {label: value.stored for label, value in labelled(reads).items() if value.stored}
+
+
+def with_result_bits(layer: Layer, bits: int) -> Layer:
+    """The layer with a result of so many bits, summed in int32 where there are sums."""
+    partial = SUM_BITS if layer.unit == "mac" and 0 < bits < SUM_BITS else 0
+    tensors = (replace(y, bits=bits, partial_bits=partial) if y.role == "output" else y for y in layer.tensors)
+    return replace(layer, tensors=tuple(tensors))
 
 
 def formatted(layer: Layer, reads: Sequence[Value], out_bits: int) -> Layer:

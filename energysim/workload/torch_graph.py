@@ -1,6 +1,6 @@
 """A walk over an exported PyTorch graph that collects layers, the edges between them, and warnings."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -21,12 +21,14 @@ from energysim.workload.torch_nodes import (
 )
 from energysim.workload.torch_operations import FUSABLE, LAYERS, VIEWS, Call, channel_norm, words
 from energysim.workload.torch_patterns import ASSERTIONS, SAME, Pattern, op_name, patterns, region, repeats
+from energysim.workload.torch_quantised import MARKS, SUM_BITS, UNMARKS, width_of
 from energysim.workload.torch_several import SEVERAL, Step
 
 if TYPE_CHECKING:
-    import torch
     from torch.export import ExportedProgram
     from torch.fx import Node
+
+    from energysim.workload.exported_graph import Program
 
 FOLDS_BATCH_NORM = ("convolution", "transposed_convolution", "linear")
 BATCH_NORMS = ("batch_norm", "_native_batch_norm_legit_no_training")
@@ -44,16 +46,21 @@ class GraphReader:
 
     `owners[node]` has the shape of the node's value and holds, for each element, the number (from 1) of the layer that
     computed it, 0 for inputs of the network. Views are carried out on it, so the edges are exact behind any of them.
+    `bits[node]` is how wide its numbers are where the model says it (else 0), `weight_bits` those of parameters.
+    `has_no_parts` says of a module's path whether it is whole, `tied` has the one name of a parameter that has several.
     `constants[node]` names the stored tensors that a value is computed from, `passes[node]` the node it renames,
     `carried[node]` the stored tensors that views have put beside computed numbers, `inside[node]` a node that it is
     computed together with, and the layer's number; nodes in `whole` are all that is used of such. `patterns` has what
     several operations are together, by the last of them; the others are `hidden`.
     """
 
-    module: "torch.nn.Module"
-    program: "ExportedProgram"
+    program: "ExportedProgram | Program"
+    has_no_parts: Callable[[str], bool]
+    tied: Mapping[str, str]
     fold_batchnorm: bool
     fuse_activations: bool
+    weight_bits: Mapping[str, int] = field(default_factory=dict)
+    bits: "dict[Node, int]" = field(default_factory=dict)
     layers: list[Layer] = field(default_factory=list)
     edges: dict[tuple[str, str], int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -76,9 +83,7 @@ class GraphReader:
     def read(self) -> None:
         """Walk all nodes in order."""
         signature = self.program.graph_signature
-        stored = signature.inputs_to_parameters | signature.inputs_to_buffers
-        names: dict[int, str] = {}
-        tied = {n: names.setdefault(id(p), n) for n, p in self.module.named_parameters(remove_duplicate=False)}
+        stored = dict(signature.inputs_to_parameters) | dict(signature.inputs_to_buffers)
         for pattern in patterns(self.program.graph):
             self.patterns[pattern.result] = pattern
             self.hidden |= pattern.nodes - {pattern.result}
@@ -88,8 +93,9 @@ class GraphReader:
                     self.owners[node] = filled(shapes_of(node)[0], 0)
             elif node.op in ("placeholder", "get_attr"):
                 name = stored.get(node.name, str(node.target))
-                name = tied.get(name, name)
+                name = self.tied.get(name, name)
                 self.constants[node] = frozenset({name})
+                self.bits[node] = self.weight_bits.get(name, 0)
                 if node.name in signature.inputs_to_parameters:
                     self.uncounted[name] = prod(shapes_of(node)[0])
                     self.every.add(name)
@@ -115,19 +121,50 @@ class GraphReader:
             # computed from stored numbers alone: done once, when the model is loaded
             known = (self.constants.get(source, frozenset()) for source in node.all_input_nodes)
             self.constants[node] = frozenset[str]().union(*known)
+            first = node.all_input_nodes[0] if node.all_input_nodes else node
+            self.bits[node] = width_of(node) if op_name(node) in MARKS | UNMARKS else self.bits.get(first, 0)
             return
         if node in self.inside:
             first, number = self.inside[node]
             if shapes_of(node):
                 self._pass(node, first, filled(shapes_of(node)[0], number))
             return
-        if self._normalises_channels(node, sources):
+        if self._normalises_channels(node, sources) or self._marks(node, sources[0]):
             return
         op = op_name(node)
         if op == "getitem":
             self._pass(node, sources[0], self.owners[sources[0]][node.args[1]])
         elif not (self._view(node, op, sources) or self._fuse(node, op, sources)):
             self._layer(node, op)
+
+    def _marks(self, node: "Node", source: "Node") -> bool:
+        """Rounding a layer's whole result to few levels sets its width; taking it as floats again is free."""
+        op = op_name(node)
+        if op not in MARKS | UNMARKS:
+            return False
+        value = self.owners[source]
+        self._pass(node, source, (value, None) if len(shapes_of(node)) > 1 else value)
+        number = self._maker(source) if op in MARKS else None
+        if op in MARKS:
+            self.bits[node] = width_of(node)
+        if number is not None and self.bits[node]:
+            layer, bits = self.layers[number - 1], self.bits[node]
+            partial = SUM_BITS if layer.unit == "mac" and bits < SUM_BITS else 0
+            tensors = (replace(y, bits=bits, partial_bits=partial) if y.role == "output" else y for y in layer.tensors)
+            self.layers[number - 1] = replace(layer, tensors=tuple(tensors))
+        return True
+
+    def _formatted(self, layer: Layer, reads: "Sequence[Node]", inputs: int = 0) -> Layer:
+        """The layer with the bits of what it reads, in order; so many inputs are results of layers just made."""
+        seen = {"weight": 0, "input": inputs}
+        bits: dict[str, int] = {}
+        for node in reads:
+            stem = "input" if node in self.owners else "weight"
+            seen[stem] += 1
+            bits[stem if seen[stem] == 1 else f"{stem}_{seen[stem]}"] = self.bits.get(node, 0)
+        if not any(bits.values()):
+            return layer
+        return replace(layer, tensors=tuple(replace(y, bits=bits.get(y.name) or y.bits) for y in layer.tensors))
 
     def _together_with(self, pattern: Pattern) -> None:
         """Operations that are one layer together: the last one becomes the layer, the others it."""
@@ -160,6 +197,7 @@ class GraphReader:
 
     def _pass(self, node: "Node", source: "Node", value: Any) -> None:
         self.owners[node], self.passes[node] = value, source
+        self.bits[node] = self.bits.get(source, 0)
         self._carry(node, source)
 
     def _view(self, node: "Node", op: str, sources: "list[Node]") -> bool:
@@ -170,7 +208,8 @@ class GraphReader:
             self._pass(node, sources[0], (value, None) if op == "native_dropout" else value)
             return True
         try:
-            value = carried_out(node, self.owners)
+            value = _renamed(node, self.owners[sources[0]]) if len(sources) == 1 else None
+            value = carried_out(node, self.owners) if value is None else value
         except (RuntimeError, NotImplementedError):  # not for whole numbers: costed as any other operation
             return False
         if len(sources) == 1:
@@ -220,7 +259,7 @@ class GraphReader:
             return False
         layer = self.layers[number - 1]
         used = frozenset[str]().union(*map(self._parameters, taken))
-        whole_module = self._has_no_parts(module_of(taken[-1])[0])
+        whole_module = self.has_no_parts(module_of(taken[-1])[0])
         fused = (*layer.fused, self._name(taken[-1], op_name(taken[-1]), alone=whole_module))
         self.layers[number - 1] = replace(layer, parameters=layer.parameters + self._count(used), fused=fused)
         self.inside |= dict.fromkeys(taken, (source, number))
@@ -264,7 +303,8 @@ class GraphReader:
             what = "unknown operation" if maker is None else "unusual shapes of operation"
             self.warnings.append(f"{call.name}: {what} '{op}' is costed as element-wise traffic")
             self.unknown.append(call.name)
-        self._emit(node, layer, computed)
+        by_name = {source.name: source for source in node.all_input_nodes}
+        self._emit(node, self._formatted(layer, [by_name[each.key] for each in call.operands]), computed)
 
     def _several(self, node: "Node", op: str) -> bool:
         """Make the layers of an operation that is several; false when its shapes are beyond our makers."""
@@ -297,7 +337,9 @@ class GraphReader:
             places = (*part.reads, *range(PLACES, len(nodes))) if i == 0 else part.reads
             reads = [y for place in places if place < len(nodes) and (y := nodes[place]) is not None]
             used = frozenset[str]().union(*(self._stored(each) for each in reads))
-            layer = replace(part.layer, parameters=self._count(used))
+            operands = [y for place in part.reads if place < len(nodes) and (y := nodes[place]) is not None]
+            layer = self._formatted(part.layer, operands, len(part.after))
+            layer = replace(layer, parameters=self._count(used))
             after = [numbers[place] for place in part.after] + ([before] if i == 0 and before else [])
             computed = [each for each in reads if each in self.owners]
             self._append(layer, computed, layer.output.elements(layer.dims), after)
@@ -336,9 +378,9 @@ class GraphReader:
         constants = (self.constants.get(source, frozenset()) for source in node.all_input_nodes)
         used = frozenset[str]().union(*constants) if used is None else used
         owners = {each.rpartition(".")[0] for each in used if each in self.every}
-        if kind.startswith("torch.nn.") and self._has_no_parts(path):
+        if kind.startswith("torch.nn.") and self.has_no_parts(path):
             label = path
-        elif len(owners) == 1:
+        elif len(owners) == 1 and not alone:
             label = owners.pop()
         else:
             label = path if alone else f"{path}.{op}" if path else op
@@ -348,12 +390,6 @@ class GraphReader:
             unique, count = f"{clean_name(label)}_{count}", count + 1
         self.names.add(unique)
         return unique
-
-    def _has_no_parts(self, path: str) -> bool:
-        try:
-            return not any(self.module.get_submodule(path).children())
-        except AttributeError:
-            return False
 
 
 def all_known(program: "ExportedProgram") -> bool:
@@ -369,7 +405,7 @@ def all_known(program: "ExportedProgram") -> bool:
         elif node.op == "call_function" and op_name(node) not in FILLED and computed & set(node.all_input_nodes):
             computed.add(node)
             op = op_name(node)
-            known = op in LAYERS or op in VIEWS or op in SEVERAL or op in ("getitem", *ASSERTIONS)
+            known = op in LAYERS or op in VIEWS or op in SEVERAL or op in ("getitem", *ASSERTIONS, *MARKS, *UNMARKS)
             if not (known or channel_norm_of(node)):
                 return False
     return True
@@ -378,3 +414,13 @@ def all_known(program: "ExportedProgram") -> bool:
 def _some(names: Sequence[str]) -> str:
     """The names, or how many and the first."""
     return ", ".join(names) if len(names) <= FEW else f"{len(names)} layers, the first {names[0]}"
+
+
+def _renamed(node: "Node", owner: Any) -> Any:
+    """Owners of a view of elements that all have one; None where a view adds others, or they have several."""
+    computed = [each for each in node.all_input_nodes if "val" in each.meta]
+    if len(computed) != 1 or "pad" in op_name(node) or not hasattr(owner, "stride") or not uniform(owner):
+        return None
+    number = int(owner.flatten()[0]) if owner.numel() else 0
+    values = tuple(filled(shape, number) for shape in shapes_of(node))
+    return values if isinstance(node.meta["val"], list | tuple) else values[0]

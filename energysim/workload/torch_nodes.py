@@ -1,5 +1,6 @@
 """What a node of an exported PyTorch graph says: shapes, arguments by name, module, and who made its elements."""
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from energysim.errors import ModelReadError
@@ -9,6 +10,9 @@ from energysim.workload.torch_patterns import op_name
 
 if TYPE_CHECKING:
     from torch.fx import Node
+
+FOLLOWED_ELEMENTS = 1 << 27
+"""Largest results of views on elements of several layers that are followed one by one; larger ones count as traffic."""
 
 
 def channel_norm_of(node: "Node") -> str:
@@ -94,5 +98,7 @@ def carried_out(node: "Node", owners: "dict[Node, Any]") -> Any:
         known = owners[source] if source in owners else filled(shapes_of(source)[0], 0)
         return known if isinstance(known, tuple) or uniform(known) else known.contiguous()
 
+    if sum(prod(shape) for shape in shapes_of(node)) > FOLLOWED_ELEMENTS:
+        raise RuntimeError("too large to be followed element by element")
     args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), owner)
     return node.target(*args, **kwargs)  # type: ignore[operator]

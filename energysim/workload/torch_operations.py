@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import prod
+from math import ceil, log2, prod
 from types import MappingProxyType
 from typing import Any
 
@@ -19,6 +19,7 @@ from energysim.workload.operations import (
     matmul,
     pooling,
     reduction,
+    traffic,
 )
 from energysim.workload.several import interpolation, movement
 
@@ -33,7 +34,8 @@ VIEWS = words(
     "select narrow chunk split split_with_sizes unsafe_chunk unsafe_split tensor_split unbind cat concat stack "
     "contiguous clone alias detach dropout feature_dropout alpha_dropout identity to _to_copy lift_fresh "
     "lift_fresh_copy pad constant_pad_nd pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle movedim "
-    "swapaxes flip roll native_dropout _reshape_alias view_as ravel repeat tile repeat_interleave unfold broadcast_to "
+    "swapaxes flip roll native_dropout _reshape_alias view_as ravel type_as repeat tile repeat_interleave unfold "
+    "broadcast_to "
     "reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d "
     "_pad_circular tril triu diagonal view_as_real view_as_complex real imag numpy_T mT hsplit vsplit atleast_2d"
 )
@@ -240,6 +242,18 @@ def _put(call: Call) -> Layer:
     return movement(call.name, call.op, [max((y.shape for y in operands), key=prod)], operands)
 
 
+def _ordered(call: Call) -> Layer:
+    """A comparison with the least of the k kept for each element read, and log2 k more to keep them in order."""
+    first, axis = call.operands[0], call.arguments.get("dim", -1)
+    kept = max(1, call.results[0][-1 if axis is None else axis])
+    layer = traffic(call.name, call.op, call.results, [first])
+    return replace(layer, ops_per_point=max(1, ceil(first.elements * (1 + ceil(log2(kept))) / layer.points)))
+
+
+def _cumulated(call: Call) -> Layer | None:
+    return elementwise(call.name, "cumulate", call.results[0], call.operands[:1])
+
+
 def _interpolation(call: Call) -> Layer | None:
     source = call.operands[0].shape
     taps = next((taps for word, taps in TAPS.items() if word in call.op), None)
@@ -286,6 +300,8 @@ LAYERS: Mapping[str, Callable[[Call], Layer | None]] = MappingProxyType(
         **dict.fromkeys(words("mean sum amax amin prod argmax argmin any all"), _reduction),
         **dict.fromkeys(words("gather index index_select take take_along_dim _unsafe_index"), _taken),
         **dict.fromkeys(words("index_put index_copy scatter slice_scatter select_scatter masked_scatter"), _put),
+        **dict.fromkeys(words("topk sort argsort"), _ordered),
+        **dict.fromkeys(words("cumsum cumprod"), _cumulated),
         **dict.fromkeys((f"upsample_{kind}" for kind in UPSAMPLING), _interpolation),
         **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training"), _batch_norm),
         **dict.fromkeys(("softmax", "_softmax", "log_softmax", "_log_softmax"), _softmax),

@@ -11,9 +11,7 @@ from energysim.workload.torch_operations import FUSABLE, words
 if TYPE_CHECKING:
     from torch.fx import Graph, Node
 
-SAME = words(
-    "to _to_copy clone contiguous dropout native_dropout alias detach identity lift_fresh _assert_tensor_metadata"
-)
+SAME = words("to _to_copy clone contiguous dropout native_dropout alias detach identity lift_fresh type_as")
 """Operations that leave numbers and shape alone."""
 
 ASSERTIONS = words("_assert_tensor_metadata _assert_async _assert_scalar sym_constrain_range_for_size")
@@ -58,7 +56,7 @@ def region(node: "Node", source: "Node", computed: "Collection[Node]") -> "tuple
             return ()
         taken.append(here)
         inside.add(here)
-        open_ends = [each for each in inside if not set(each.users) <= inside]
+        open_ends = [each for each in inside if not set(_later(each, ())) <= inside]
         if open_ends in ([here], []):
             return tuple(taken) if node in taken else ()
         waiting = _later(here, (*waiting, *(y for y in _later(source, ()) if y not in inside)))
@@ -67,7 +65,7 @@ def region(node: "Node", source: "Node", computed: "Collection[Node]") -> "tuple
 
 def _later(node: "Node", others: "Sequence[Node]") -> "list[Node]":
     """Users of a node and some others, in the order of the graph."""
-    return sorted({*node.users, *others})
+    return sorted({*(user for user in node.users if op_name(user) not in ASSERTIONS), *others})
 
 
 def _elements(node: "Node") -> int:
@@ -88,7 +86,7 @@ def _users(node: "Node") -> "list[Node]":
     for user in node.users:
         if op_name(user) in SAME:
             found += _users(user)
-        else:
+        elif op_name(user) not in ASSERTIONS:
             found.append(user)
     return found
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from energysim.workload.layer import convolution
 from energysim.workload.operations import Operand
 from energysim.workload.several import Part, attention, recurrent
 from energysim.workload.torch_operations import Call
@@ -24,6 +25,7 @@ class Step:
 CAUSAL = "attention is causal; its products are costed whole, masked scores included"
 MASKED = "attention has a mask; its products are costed whole, masked scores included"
 UNMASKED = "attention is not causal: every token attends to every token"
+SPREAD = "tokens are spread evenly over experts"
 STEPS = "steps of recurrent networks are one loop: that a step waits for the one before is not modelled"
 
 
@@ -35,7 +37,19 @@ def _attention(call: Call) -> tuple[Step, ...] | None:
         return None
     parts = attention(call.name, query.shape, key.shape, value.shape, mask)
     assumed = CAUSAL if given.get("is_causal") else MASKED if mask is not None else UNMASKED
-    return (Step(parts, (query, key, value, mask), assumed),)
+    known = (None, mask) if mask is not None and mask.constant else (mask, None)
+    return (Step(parts, (query, key, value, known[0], None, known[1]), assumed),)
+
+
+def _grouped(call: Call) -> tuple[Step, ...] | None:
+    """Rows of the first operand, each multiplied by the matrix of one expert: (rows, C) and (experts, C, M)."""
+    first, second = [each for each in call.arguments.values() if isinstance(each, Operand)][:2]
+    if (len(first.shape), len(second.shape)) != (2, 3) or call.results[0] != (first.shape[0], second.shape[-1]):
+        return None
+    used = min(first.shape[0], second.shape[0])
+    rows, (c, m) = -(-first.shape[0] // used), second.shape[1:]
+    layer = convolution(call.name, n=rows, g=used, m=m, c=c, p=1, q=1, op="linear")
+    return (Step((Part(layer, (0, 1)),), (first, second), SPREAD),)
 
 
 def _recurrent(call: Call) -> tuple[Step, ...] | None:
@@ -86,6 +100,7 @@ GATES = MappingProxyType({"lstm": 4, "gru": 3, "rnn": 1})
 SEVERAL: Mapping[str, Callable[[Call], tuple[Step, ...] | None]] = MappingProxyType(
     {
         "scaled_dot_product_attention": _attention,
+        **dict.fromkeys(("_grouped_mm", "transformers.grouped_mm_fallback"), _grouped),
         **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), _recurrent),
         **dict.fromkeys(("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"), _cell),
     }

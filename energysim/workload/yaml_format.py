@@ -31,6 +31,7 @@ CODEBOOK = Record(
         "coded_bits": Field(Number(0), "mean bits of an index as the file codes it, its tables included"),
         "blocks": Field(Integer(1), "parts of the weight with a codebook of their own", 1),
         "coding": Field(Text(), "how the file codes indices", "fixed"),
+        "entropy_bits": Field(Number(0), "bits per index that no coding of single indices falls below", 0.0),
         "zero_share": Field(Number(0, maximum=1), "share of samples that are zero throughout", 0.0),
         "sample": Field(
             MapOf(Integer(1), keys=Text(choices=DIMS)), "how much of each dim a sample spans; {} for one weight", None
@@ -80,7 +81,7 @@ LAYER = Record(
         "formats": Field(MapOf(FORMAT, keys=ANY_TEXT), "bits and density by tensor", MappingProxyType({})),
     },
 )
-NOTES = ("warnings", "assumptions", "unreached", "unknown")
+NOTES = ("warnings", "assumptions", "unreached", "unknown", "assumed")
 GRAPH = Record(
     "model",
     {
@@ -90,6 +91,7 @@ GRAPH = Record(
         "assumptions": Field(ListOf(ANY_TEXT), "what the reader decided by convention", ()),
         "unreached": Field(ListOf(ANY_TEXT), "modules that no result needs", ()),
         "unknown": Field(ListOf(ANY_TEXT), "layers of which only the traffic is known", ()),
+        "assumed": Field(ListOf(ANY_TEXT), "layers whose amount of work an assumption decides", ()),
     },
 )
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from energysim.calibration.calibration import TIME
 from energysim.calibration.diagnosis import condition_number
-from energysim.calibration.fit import calibrate, solve
+from energysim.calibration.fit import _values_without, calibrate, solve
 from energysim.calibration.measurements import Measured
 from energysim.calibration.predicted import Predicted
 from energysim.errors import InputError
@@ -173,3 +173,14 @@ def test_names_that_do_not_match() -> None:
         calibrate(estimates, (replace(real[0], name="rwo0"), *real[1:]), EYERISS)
     with pytest.raises(InputError, match="unknown component of eyeriss 'drum'; did you mean 'dram'"):
         calibrate(estimates, real, EYERISS, excluded=("drum",))
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.1])
+def test_fits_without_a_row_are_those_of_the_other_rows(strength: float) -> None:
+    random = np.random.default_rng(11)
+    form = ((TIME, ()), ("compute", ("mac",)), ("movement", ("pe",)))
+    for _ in range(20):
+        design, target = random.uniform(0, 1, (6, 3)), random.uniform(0, 1, 6)
+        for i, values in enumerate(_values_without(form, design, target, strength)):
+            anew = solve(form, np.delete(design, i, 0), np.delete(target, i), strength)
+            assert values == pytest.approx(anew, abs=1e-7)

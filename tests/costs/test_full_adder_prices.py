@@ -3,6 +3,7 @@
 from dataclasses import replace
 from math import fsum
 
+import numpy as np
 import pytest
 
 from energysim.costs.full_adders import full_adders
@@ -14,9 +15,11 @@ from energysim.estimate import estimate
 from energysim.hardware.accelerator import EnergyTable, Price
 from energysim.hardware.read import DescribedAccelerator, parse_accelerator, read_accelerator, to_yaml
 from energysim.mapping.counts import count
+from energysim.workload.encoding import Indices
 from energysim.workload.graph import LayerGraph
-from energysim.workload.layer import Layer
+from energysim.workload.layer import Layer, convolution
 from energysim.workload.operations import pooling
+from energysim.workload.planned import with_clusters
 from energysim.workload.precision import Bits, parse_bits, with_bits
 from energysim.workload.read import read_model
 from energysim.yaml_nodes import load
@@ -118,3 +121,19 @@ def test_a_wrong_per_is_named(tmp_path) -> None:
     file.write_text(text.replace("per: full_adder", "per: full_ader", 1))
     with pytest.raises(InputError, match=r"wrong.yaml:\d+: .*did you mean 'full_adder'"):
         read_accelerator(file)
+
+
+def test_shared_products_cost_the_full_adders_that_are_left() -> None:
+    chip = read_accelerator("eyeriss_products")
+    table = dict(chip.table.prices)
+    for action in ("mac", "op", "multiply", "add"):
+        table["mac", action, "*"] = Price(0.5, "chosen for adders", "table", None, True)
+    by_adders = DescribedAccelerator(chip.accelerator, replace(chip.table, prices=table))
+    layer = with_clusters(convolution("conv", m=8, c=2, p=4, q=4, r=3, s=3), 4)
+    indices = Indices(np.arange(8 * 2 * 3).reshape(1, 8, 2, 3, 1) % 4)
+    tensors = (replace(t, codebook=t.codebook and replace(t.codebook, indices=indices)) for t in layer.tensors)
+    graph = with_bits(LayerGraph("a", (replace(layer, tensors=tuple(tensors)),)), Bits(4, 8))
+    row = estimate(graph, by_adders).layers[0]
+    assert row.counts["mac"].keys() == {"add", "multiply"}
+    assert row.full_adders < full_adders(graph.layers[0])
+    assert row.energy_by_component_pj["mac"]["compute"] == pytest.approx(row.full_adders * 0.5)

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from energysim.costs.latency import latency, static_energy_pj, used_instances, utilisation
+from energysim.costs.latency import latency, preload_cycles, static_energy_pj, used_instances, utilisation
 from energysim.costs.traffic import Traffic, traffic
+from energysim.hardware.accelerator import Compute, Sharing
 from energysim.mapping.counts import count
 from energysim.mapping.nest import Loop, even
 from energysim.mapping.replay import replay
+from energysim.workload.encoding import Codebook
 from tests.costs.examples import machine, mapping, matmul, prices
 
 
@@ -67,3 +69,34 @@ def test_a_cycle_does_one_plain_operation() -> None:
 def test_static_energy_is_power_times_time() -> None:
     # 3 mW for 20 ms: 60 uJ
     assert static_energy_pj(prices(idle_power_w=3e-3), 20e-3) == pytest.approx(60e6)
+
+
+def test_zeros_that_are_skipped_take_no_time_and_those_that_gate_do() -> None:
+    layer, accelerator = matmul(), machine()
+    nest = mapping(layer, accelerator)
+    half = {t.name: replace(t, density=0.5) if t.role == "input" else t for t in layer.tensors}
+    layer = replace(layer, tensors=tuple(half.values()))
+    for compute, cycles in (
+        (Compute(gates=frozenset(["input"])), 4.0),
+        (Compute(gates=frozenset(["input"]), skips=frozenset(["input"])), 2.0),
+    ):
+        changed = replace(accelerator, compute=compute)
+        found = latency(layer, changed, nest, count(layer, changed, nest))
+        assert found.cycles_by_component["mac"] == cycles
+
+
+def test_a_codebook_comes_before_the_layer_begins() -> None:
+    # 3 centroids of one 16-bit weight through a port of 2 bits a cycle: 24 cycles on top of everything else.
+    layer, accelerator = matmul(), machine()
+    book = Codebook("scalar", 3, 1, 8, 2, 2.0)
+    tensors = tuple(replace(t, codebook=book) if t.role == "weight" else t for t in layer.tensors)
+    spad = accelerator.memories[1].name
+    changed = replace(accelerator, sharing=Sharing("storage", spad, 1 << 10))
+    nest = mapping(layer, accelerator)
+    dense = latency(layer, changed, nest, count(layer, changed, nest))
+    shared = replace(layer, tensors=tensors)
+    counts = count(shared, changed, nest)
+    found = latency(shared, changed, nest, counts)
+    assert preload_cycles(shared, changed, counts) == 3 * 16 / 2.0
+    # 8 weights of 16 bits become 8 indices of 2: 112 bits less at the same port
+    assert found.cycles == dense.cycles - 8 * 14 / 2.0 + 24

@@ -179,7 +179,9 @@ def test_full_adders_are_exact_where_indices_are_known() -> None:
     assert (upper, lower) == (32 * 64 + 24 * 17, (32 * 64 + 24 * 17) // 2)
     assert exact_full_adders(graph.layers[0]) is None
     known = Indices(np.array([[[[[0], [1]]], [[[0], [0]]]]]))
-    (found,) = metrics(graph.with_layers({"conv": with_indices(graph.layers[0], known)})).layers
+    exact = metrics(graph.with_layers({"conv": with_indices(graph.layers[0], known)}))
+    (found,) = exact.layers
+    assert (exact.exact, metrics(graph).exact) == (("conv",), ())
     assert found.full_adders == found.least_full_adders == 20 * 64 + 18 * 17 == 1586
     assert lower < found.full_adders < upper
 

@@ -8,10 +8,11 @@ import numpy as np
 
 from energysim.costs.prices import unit_prices
 from energysim.hardware.accelerator import Accelerator, EnergyTable, Memory
+from energysim.mapping.constraints import Constraints, violations
 from energysim.mapping.counts import count_many
 from energysim.mapping.nest import Loop, Mapping, Storage, problems
 from energysim.workload.layer import Layer
-from tests.mapping.brute import latencies, splits
+from tests.mapping.brute import latencies, nest_of, splits
 
 Place = tuple[int, str | None]
 """Position in a skeleton (marks and places for loops), and the axis for spatial loops."""
@@ -104,12 +105,22 @@ def touched(layer: Layer, nest: list[Storage | Loop]) -> bool:
 
 
 def least_uneven(
-    layer: Layer, accelerator: Accelerator, table: EnergyTable, bypasses: list[dict[str, frozenset[str]]]
+    layer: Layer,
+    accelerator: Accelerator,
+    table: EnergyTable,
+    bypasses: list[dict[str, frozenset[str]]],
+    asked: Constraints | None = None,
 ) -> tuple[float, int]:
-    """The least energy in pJ over all uneven mappings, and how many there are."""
+    """The least energy in pJ over all uneven mappings (that meet some constraints), and how many there are."""
     best, number = np.inf, 0
     for bypass in bypasses:
-        for mapping, bounds in nests(layer, accelerator, bypass):
+        for mapping, every in nests(layer, accelerator, bypass):
+            bounds = every
+            if asked is not None:
+                good = [not violations(asked, layer, accelerator, nest_of(mapping, row)) for row in every.tolist()]
+                bounds = every[np.array(good)]
+                if not len(bounds):
+                    continue
             values, steps = count_many(layer, accelerator, mapping.nest, bounds)
             prices = unit_prices(layer, accelerator, table, mapping, values)
             cycles = latencies(layer, accelerator, mapping, bounds, values, steps)

@@ -159,9 +159,11 @@ def passing_case(seed: int) -> tuple[Layer, Accelerator, EnergyTable]:
     inner = random.choice([2, 2, 3]) if m * c * p * r <= 8 else 2
     passed = random.choice(sorted(EVERY))
     for i in range(1, inner + 1):
-        keeps = EVERY - {passed} if i < inner else EVERY
-        keeps = frozenset(role for role in sorted(keeps) if random.random() < 0.8) or keeps
-        levels.append(Memory(f"m{i}", random.choice([3, 4, 6, 8, 12]) * 16, keeps, 16))
+        # passed by always, or in one of the choices
+        choice = frozenset([passed]) if i == 1 and random.random() < 0.4 else frozenset[str]()
+        keeps = EVERY - {passed} if i < inner and not choice else EVERY
+        keeps = frozenset(role for role in sorted(keeps) if random.random() < 0.8) | choice or keeps
+        levels.append(Memory(f"m{i}", random.choice([3, 4, 6, 8, 12]) * 16, keeps, 16, bypassable=choice))
         if random.random() < 0.3:
             levels.append(Array(f"a{i}", (Axis("x", 2),), frozenset(["weight", "input"]), frozenset(), True))
     accelerator = with_bandwidths(random, Accelerator("passing", "test", tuple(levels), Compute(), 1e9))

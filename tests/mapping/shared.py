@@ -68,7 +68,11 @@ def random_shared(random: Random, points: int = 300) -> Layer:
         clusters = small(4)
         generator = np.random.default_rng(random.randrange(1 << 30))
         indices = generator.integers(0, clusters, shape_of(layer, kind, length))
-        return shared(layer, kind, indices, clusters, random.choice([-1, 0]), length)
+        made = shared(layer, kind, indices, clusters, random.choice([-1, 0]), length)
+        density = random.choice([1.0, 1.0, 0.4])
+        return replace(
+            made, tensors=tuple(replace(t, density=density) if t.role == "input" else t for t in made.tensors)
+        )
 
 
 def machine(random: Random, style: str = "product", products: int = 1 << 20) -> tuple[Accelerator, EnergyTable]:
@@ -84,7 +88,8 @@ def machine(random: Random, style: str = "product", products: int = 1 << 20) -> 
     levels.append(Memory("spad", random.choice([None, 16 * 200]), EVERY, 16))
     sharing = Sharing(style, "spad", table_bits, products if style == "product" else 0)
     gates = frozenset(random.choice([(), ("input",)]))
-    made = Accelerator("tiny", "test", tuple(levels), Compute(gates=gates), 1e9, sharing=sharing)
+    skips = gates if style == "storage" and random.random() < 0.5 else frozenset()
+    made = Accelerator("tiny", "test", tuple(levels), Compute(gates=gates, skips=skips), 1e9, sharing=sharing)
     names = [(m.name, a) for m in made.memories for a in ("read", "write")]
     names += [(part, a) for part in ("codebook", "products") for a in ("read", "write")]
     prices = {(name, action, "*"): Price(random.choice([0.5, 1.0, 3.0]), "test", "table", 16) for name, action in names}

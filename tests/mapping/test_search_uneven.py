@@ -1,5 +1,6 @@
 """Uneven mappings: the search against every one of them, against closed forms, and beside the even search."""
 
+from contextlib import suppress
 from itertools import permutations, product
 from math import prod
 from random import Random
@@ -9,7 +10,16 @@ import pytest
 from energysim.errors import InputError, NothingFitsError
 from energysim.hardware.accelerator import Accelerator, Compute, EnergyTable, Memory, Price
 from energysim.hardware.read import read_accelerator
-from energysim.mapping.constraints import Untiled, violations
+from energysim.mapping.constraints import (
+    AxisDims,
+    DimAxes,
+    Residence,
+    SpreadLimit,
+    TileLimit,
+    Untiled,
+    check_restrictions,
+    violations,
+)
 from energysim.mapping.dataflows import dataflow
 from energysim.mapping.nest import Storage, problems
 from energysim.mapping.replay import replay
@@ -24,6 +34,7 @@ from tests.mapping.brute import all_costs, bypass_choices
 from tests.mapping.brute_uneven import interleaved, least_uneven, skeletons
 from tests.mapping.cases import EVERY, random_accelerator, random_layer, random_prices
 from tests.mapping.plain import plain_modules
+from tests.mapping.test_constraints_brute import least_energy, restriction
 from tests.mapping.test_search import two_levels
 
 ROUNDING = 1e-9
@@ -301,12 +312,49 @@ def test_dataflows_restrict_uneven_mappings_too() -> None:
         assert result.energy_pj <= even.energy_pj * (1 + ROUNDING)
 
 
+def test_constraints_on_arrays_and_residence_restrict_uneven_mappings_too() -> None:
+    kinds, better = set(), 0
+    for seed in range(130):
+        each = case(seed, 2 + seed % 2, 3)
+        if each is None:
+            continue
+        layer, accelerator, table = each
+        random = Random(seed)
+        asked = tuple(
+            x
+            for x in (restriction(random, layer, accelerator) for _ in range(8))
+            if not isinstance(x, TileLimit | Untiled)
+        )[:2]
+        if not asked:
+            continue
+        with suppress(InputError):
+            check_restrictions(asked, accelerator)
+            kinds |= {type(x) for x in asked}
+            constraints = dataflow("unconstrained", asked)
+            choices = bypass_choices(layer, accelerator)
+            even = least_energy(layer, accelerator, table, constraints)
+            best = min(even, least_uneven(layer, accelerator, table, choices, constraints)[0])
+            if best == float("inf"):
+                with pytest.raises(NothingFitsError):
+                    find_mapping(layer, accelerator, table, uneven=True, constraints=asked)
+                continue
+            result = find_mapping(layer, accelerator, table, uneven=True, constraints=asked)
+            assert result.energy_pj == pytest.approx(best, rel=ROUNDING), (seed, asked)
+            assert violations(constraints, layer, accelerator, result.mapping) == ()
+            better += best > find_mapping(layer, accelerator, table, uneven=True).energy_pj * (1 + ROUNDING)
+    assert kinds == {Residence, SpreadLimit, AxisDims, DimAxes}
+    assert better > 3
+
+
 def test_what_is_not_searched_is_refused() -> None:
     layer, nouns = matmul(2, 2, 2), two_levels(8)
     with pytest.raises(InputError, match="uneven mappings are searched for the least energy, not for latency"):
         find_mapping(layer, *nouns, uneven=True, objective="latency")
-    with pytest.raises(InputError, match="uneven mappings are searched without constraints"):
-        find_mapping(layer, *nouns, uneven=True, constraints=(Untiled("buffer", "M"),))
+    for each in (Untiled("buffer", "M"), TileLimit("buffer", "M", 1, 1)):
+        with pytest.raises(
+            InputError, match="uneven mappings are searched without limits on tiles and loops: leave out"
+        ):
+            find_mapping(layer, *nouns, uneven=True, constraints=(each,))
 
 
 def test_a_bound_too_high_is_noticed() -> None:

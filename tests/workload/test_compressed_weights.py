@@ -52,6 +52,7 @@ def test_rows_are_measured() -> None:
     assert (book.granularity, book.clusters, book.length, book.samples, book.blocks) == ("row", 3, 3, 24, 1)
     assert (book.index_bits, book.coded_bits, book.coding) == (2, 2.0, "fixed")
     assert book.zero_share == pytest.approx(1 / 3)
+    assert book.entropy_bits == pytest.approx(np.log2(3))
     assert weight.density == pytest.approx(1 - 32 / 72)
     assert book.sample == (("S", 3),)
     assert book.indices is not None

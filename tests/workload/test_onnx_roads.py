@@ -99,6 +99,33 @@ def test_distilbert_of_two_layers(tmp_path: Path) -> None:
     assert_equal(by_torch, by_onnx)
 
 
+def test_recurrent_network_of_two_layers_and_directions(tmp_path: Path) -> None:
+    class Reads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(6, 8, num_layers=2, bidirectional=True)
+            self.fc = nn.Linear(16, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(self.lstm(x)[0])
+
+    module, inputs = Reads(), (torch.zeros(5, 3, 6),)
+    by_torch = from_torch(module, inputs, name="lstm")
+    by_onnx = from_onnx(exported(module, inputs, tmp_path / "lstm.onnx"))
+    assert_equal(by_torch, by_onnx)
+    assert by_torch.parameters == by_onnx.parameters
+    # 15 vectors, 2 directions of 4 x 8 gates: 6 inputs, then 16, and 8 states each time; then the linear layer
+    assert by_onnx.macs == 15 * 2 * 32 * (6 + 8 + 16 + 8) + 15 * 16 * 4
+
+
+def test_interpolation_and_volumes(tmp_path: Path) -> None:
+    module = nn.Sequential(
+        nn.Conv3d(2, 4, 3), nn.ReLU(), nn.MaxPool3d(2), nn.Flatten(1, 2), nn.Upsample(scale_factor=2)
+    )
+    inputs = (torch.zeros(1, 2, 6, 8, 8),)
+    assert_equal(from_torch(module, inputs, name="v"), from_onnx(exported(module, inputs, tmp_path / "v.onnx")))
+
+
 def test_dynamic_sizes_give_the_same_as_fixed_ones(tmp_path: Path) -> None:
     class Attends(nn.Module):
         def __init__(self) -> None:

@@ -70,11 +70,15 @@ def test_batch_multiplies_work_and_activations_but_not_weights() -> None:
     ("reference", "kind", "expected"),
     [
         ("resnet5O", UnknownNameError, "unknown model 'resnet5O'; did you mean 'resnet50'?"),
-        ("qqq", UnknownNameError, "known: alexnet,"),
+        ("qqq", UnknownNameError, "known: albert_base, alexnet,"),
         ("lenett.yaml", InputError, "lenett.yaml: no such file; did you mean 'lenet.yaml'?"),
         ("nowhere/lenet.yaml", InputError, "nowhere/lenet.yaml: no such file"),
         ("nets_here", ModelReadError, "no reader for files without suffix"),
-        ("nets_here/small.py", ModelReadError, "no reader for '.py' files; known: .onnx, .yaml, .yml"),
+        (
+            "nets_here/small.py",
+            ModelReadError,
+            "no reader for '.py' files; known: .csv, .json, .onnx, .pt2, .tflite, .yaml, .yml",
+        ),
         ("nets_here.small:nett", UnknownNameError, "unknown function of nets_here.small 'nett'; did you mean 'net'?"),
         ("nets_here.small:value", UnknownNameError, "unknown function of nets_here.small 'value'"),
         ("nets_here.large:net", ModelReadError, "nets_here.large:net: ModuleNotFoundError: No module named"),

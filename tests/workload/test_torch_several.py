@@ -279,3 +279,11 @@ def test_modules_never_reached_are_named() -> None:
     graph = graph_of(module, (1, 3))
     assert graph.unreached == ("spare",)
     assert graph.parameters == 16
+
+
+def test_order_and_running_sums() -> None:
+    layer = only(Does(lambda self, x: torch.topk(x, 4)[0]), (6, 16))
+    # 96 elements read, each compared once and log2 4 = 2 times more
+    assert (layer.op, layer.ops) == ("topk", 3 * 96)
+    layer = only(Does(lambda self, x: torch.cumsum(x, 1)), (6, 16))
+    assert (layer.op, layer.ops) == ("cumulate", 96)

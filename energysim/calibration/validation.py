@@ -1,0 +1,236 @@
+"""Which metric tracks energy: what is counted instead of energy, and our estimate, against what was measured.
+
+Each reference gives a `MetricTable`: rows that were measured (or, where said, modelled by others) and, for each metric,
+one number a row. What is held out of a fit is called so.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from energysim.calibration import tiny
+from energysim.calibration.calibration import Calibration
+from energysim.calibration.chip_rows import NOT_MEASURED, chip_layers, chip_measurements, chip_predictions
+from energysim.calibration.correlation import Scores, mean_scores, scores
+from energysim.calibration.fit import calibrate
+from energysim.calibration.references import read_reference
+from energysim.costs.metrics import LayerMetrics, metrics
+from energysim.errors import InputError
+from energysim.estimate import estimate
+from energysim.hardware.read import read_accelerator
+from energysim.workload.graph import LayerGraph
+from energysim.workload.read import read_model
+
+COUNTED: Mapping[str, Callable[[LayerMetrics], float]] = MappingProxyType(
+    {
+        "MACs": lambda row: float(row.macs),
+        "full adders": lambda row: float(row.full_adders),
+        "weight representational cost": lambda row: float(row.weight_cost_bits),
+        "activation representational cost": lambda row: float(row.activation_cost_bits),
+        "DeepK total": lambda row: row.mac_units,
+        "compulsory traffic": lambda row: float(row.compulsory_bits),
+    }
+)
+"""What papers count instead of energy (METHODS §5), by name."""
+
+TINY_BITS = "w8a8p32"
+TINY_ON = MappingProxyType({"microcontrollers": "generic_mcu", "neural processors": "generic_npu"})
+"""Class of system to the accelerator it is estimated on."""
+
+NEURAL_PROCESSORS = ("gap9", "syntiant", "silicon_labs")
+"""Systems whose networks run on an accelerator beside the core, by the start of their names."""
+
+YANG_BATCH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class MetricTable:
+    """Rows of a reference: their names and devices, what was measured, and each metric's value of every row."""
+
+    reference: str
+    says: str
+    unit: str
+    names: tuple[str, ...]
+    devices: tuple[str, ...]
+    measured: tuple[float, ...]
+    columns: Mapping[str, tuple[float, ...]]
+    sha256: str
+
+    def scored(self) -> tuple[Scores, ...]:
+        """Every metric over all rows, whatever the device; least left-out error first."""
+        return _ranked(scores(name, column, self.measured) for name, column in self.columns.items())
+
+    def scored_within(self) -> tuple[Scores, ...]:
+        """Every metric within each device of at least three rows, then averaged over devices."""
+        found = []
+        for name, column in self.columns.items():
+            parts = []
+            for device in dict.fromkeys(self.devices):
+                rows = [i for i, each in enumerate(self.devices) if each == device]
+                if len(rows) > 2:
+                    parts.append(scores(name, [column[i] for i in rows], [self.measured[i] for i in rows]))
+            found.append(mean_scores(name, parts))
+        return _ranked(found)
+
+    def to_plain(self) -> dict[str, Any]:
+        """The JSON object of this table: the rows, and the scores of every metric."""
+        return {
+            "reference": self.reference,
+            "says": self.says,
+            "unit": self.unit,
+            "sha256": self.sha256,
+            "names": list(self.names),
+            "devices": list(self.devices),
+            "measured": list(self.measured),
+            "metrics": {name: list(column) for name, column in self.columns.items()},
+            "scores": [each.to_plain() for each in self.scored()],
+            "scores_within_devices": [each.to_plain() for each in self.scored_within()],
+        }
+
+
+def _ranked(found: Iterable[Scores]) -> tuple[Scores, ...]:
+    return tuple(sorted(found, key=lambda row: (row["left_out"].value is None, row["left_out"].value or 0.0)))
+
+
+def metric_tables(reference: str) -> tuple[MetricTable, ...]:
+    """The tables of one reference; raises InputError for one that metrics are not compared with."""
+    check_comparable(reference)
+    return TABLES[reference]()
+
+
+def check_comparable(reference: str) -> None:
+    """Raise InputError for a reference that metrics are not compared with."""
+    if reference not in TABLES:
+        read_reference(reference)
+        raise InputError(f"metrics are not compared with '{reference}'; they are with {', '.join(TABLES)}")
+
+
+@cache
+def chip_calibration() -> Calibration:
+    """The Eyeriss chip's prices fitted to its five AlexNet layers."""
+    described = read_accelerator("eyeriss")
+    measurements = chip_measurements()
+    return calibrate(
+        chip_predictions(described),
+        measurements.rows,
+        described,
+        excluded=NOT_MEASURED,
+        dataflow="row_stationary",
+        time_model="row_stationary_chip",
+        data=measurements.name,
+        data_sha256=measurements.sha256,
+    )
+
+
+def _chip() -> tuple[MetricTable, ...]:
+    calibration, layers = chip_calibration(), chip_layers(read_accelerator("eyeriss"))
+    graph = LayerGraph("alexnet", tuple(row.layer for row in layers))
+    columns = {name: tuple(map(of, metrics(graph).layers)) for name, of in COUNTED.items()}
+    columns["parameters"] = tuple(float(row.layer.parameters) for row in layers)
+    columns["MACs that zeros leave"] = tuple(row.nonzero_macs for row in layers)
+    columns["predicted time"] = tuple(row.time.total_s for row in layers)
+    columns["estimate, nominal prices"] = tuple(row.nominal_pj for row in calibration.rows)
+    columns["estimate, calibrated, row left out"] = tuple(row.left_out_pj for row in calibration.rows)
+    table = MetricTable(
+        "eyeriss_alexnet",
+        "chip energy of five AlexNet convolutions, batch 4, DRAM not in it",
+        "pJ",
+        tuple(row.name for row in layers),
+        ("eyeriss",) * len(layers),
+        tuple(row.measured_pj for row in calibration.rows),
+        MappingProxyType(columns),
+        calibration.data_sha256,
+    )
+    return (table,)
+
+
+@cache
+def tiny_columns(on: str) -> Mapping[str, Mapping[str, float]]:
+    """Every metric of the four MLPerf Tiny networks at 8 bits, by metric and network, estimated on one accelerator."""
+    described = read_accelerator(on)
+    found: dict[str, dict[str, float]] = {}
+    for network in tiny.NETWORKS.values():
+        graph = read_model(network, bits=TINY_BITS)
+        total = metrics(graph).total
+        for name, of in COUNTED.items():
+            found.setdefault(name, {})[network] = of(total)
+        result = estimate(graph, described)
+        energy = {part: sum(roles.values()) for part, roles in result.totals.energy_by_component_pj.items()}
+        inner = {described.accelerator.compute.name, described.accelerator.memories[-1].name}
+        found.setdefault("parameters", {})[network] = float(graph.parameters)
+        found.setdefault("estimate", {})[network] = result.totals.energy_pj
+        found.setdefault("estimate, compute", {})[network] = sum(pj for part, pj in energy.items() if part in inner)
+        found.setdefault("estimate, movement", {})[network] = sum(
+            pj for part, pj in energy.items() if part not in inner
+        )
+        found.setdefault("estimate, time", {})[network] = result.totals.latency_s
+    return MappingProxyType(found)
+
+
+def tiny_class(system: str) -> str:
+    """Which class of `TINY_ON` a submission belongs to."""
+    return "neural processors" if system.startswith(NEURAL_PROCESSORS) else "microcontrollers"
+
+
+def _tiny() -> tuple[MetricTable, ...]:
+    found = []
+    for group, on in TINY_ON.items():
+        values = tiny_columns(on)
+        rows = [
+            (system, network, uj)
+            for system, energies in tiny.systems().items()
+            if tiny_class(system) == group
+            for network, uj in energies.items()
+        ]
+        columns = {
+            (f"estimate on {on}" if name == "estimate" else name): tuple(column[network] for _, network, _ in rows)
+            for name, column in values.items()
+            if not name.startswith("estimate,")
+        }
+        found.append(
+            MetricTable(
+                "mlperf_tiny_energy",
+                f"MLPerf Tiny, {group}: energy of one inference, {len({s for s, _, _ in rows})} submissions",
+                "uJ",
+                tuple(f"{network} on {system}" for system, network, _ in rows),
+                tuple(system for system, _, _ in rows),
+                tuple(uj for _, _, uj in rows),
+                MappingProxyType(columns),
+                read_reference("mlperf_tiny_energy").sha256,
+            )
+        )
+    return tuple(found)
+
+
+def _yang() -> tuple[MetricTable, ...]:
+    reference, described = read_reference("yang17"), read_accelerator("eyeriss")
+    dense = [row for row in reference.rows if row["pruned"] == "0"]
+    columns: dict[str, list[float]] = {}
+    for row in dense:
+        graph = read_model(row["network"], batch=YANG_BATCH)
+        graph = LayerGraph(graph.name, tuple(layer for layer in graph.layers if layer.macs))
+        total = metrics(graph).total
+        for name, of in COUNTED.items():
+            columns.setdefault(name, []).append(of(total))
+        columns.setdefault("parameters", []).append(float(graph.parameters))
+        energy = estimate(graph, described, dataflow="row_stationary").totals.energy_pj
+        columns.setdefault(f"estimate on eyeriss, dense, batch {YANG_BATCH}", []).append(energy)
+    table = MetricTable(
+        "yang17",
+        "dense networks, energy by the paper's own model (not measured)",
+        "MACs",
+        tuple(row["network"] for row in dense),
+        ("model",) * len(dense),
+        tuple(float(row["energy_macs"]) for row in dense),
+        MappingProxyType({name: tuple(column) for name, column in columns.items()}),
+        reference.sha256,
+    )
+    return (table,)
+
+
+TABLES: Mapping[str, Callable[[], tuple[MetricTable, ...]]] = MappingProxyType(
+    {"eyeriss_alexnet": _chip, "mlperf_tiny_energy": _tiny, "yang17": _yang}
+)
+"""References that metrics are compared with."""

@@ -1,0 +1,12 @@
+"""GPT-2, small, reading 1024 tokens at once: Radford et al., 2019; words are scored at every position."""
+
+from typing import Any
+
+from transformers import GPT2Config
+
+
+def build() -> tuple[GPT2Config, dict[str, Any]]:
+    """The configuration, and what is read."""
+    return GPT2Config(vocab_size=50257, n_embd=768, n_layer=12, n_head=12, architectures=["GPT2LMHeadModel"]), {
+        "sequence": 1024
+    }

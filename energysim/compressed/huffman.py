@@ -14,6 +14,9 @@ from energysim.errors import InputError
 LONGEST_BITS = 24
 """Of one code word: with the 7 bits before it that share its first byte, it still fits in four bytes."""
 
+SHORT_BITS = 12
+"""Code words of so many bits are found in a table."""
+
 BLOCK = 1024
 """Symbols of one block; its length in bits is at most 24,576 and fits in 16."""
 
@@ -81,6 +84,16 @@ def _canonical(lengths: Bytes) -> tuple[NDArray[np.int64], NDArray[np.int64], ND
     return order.astype(np.int64), first, before
 
 
+def _short_words(order: NDArray[np.int64], lengths: Bytes) -> NDArray[np.int64]:
+    """For every 12 bits that begin with a code word 32 * its symbol + its length; 0 where the word is longer."""
+    words = lengths[order].astype(np.int64)
+    short = words <= SHORT_BITS
+    found = np.repeat(order[short] * 32 + words[short], 1 << (SHORT_BITS - words[short]))
+    table = np.zeros(1 << SHORT_BITS, np.int64)
+    table[: found.size] = found
+    return table
+
+
 def encode(symbols: Integers, lengths: Bytes) -> tuple[Bytes, NDArray[np.uint16]]:
     """The bitstream of `symbols` (n,) and the bits of each of its blocks; every symbol must have a code word."""
     order, first, before = _canonical(lengths)
@@ -127,7 +140,8 @@ def decode(stream: Bytes, block_bits: NDArray[np.uint16], lengths: Bytes, count:
     if huffman_words.COMPILED:
         symbols = np.empty(count, np.uint32)
         padded = np.concatenate([stream, np.zeros(3, np.uint8)])
-        failed = huffman_words.decode_blocks(padded, ends, order, first, before, limits, symbols, BLOCK)
+        code = order, first, before, limits, _short_words(order, lengths)
+        failed = huffman_words.decode_blocks(padded, ends, *code, symbols, BLOCK)
         if failed:
             raise InputError(FAILURES[failed])
         return symbols

@@ -9,12 +9,13 @@ COMPILED = not __file__.endswith(".py")
 
 
 def decode_blocks(
-    stream: Any, ends: Any, order: Any, first: Any, before: Any, limits: Any, out: Any, block: int
+    stream: Any, ends: Any, order: Any, first: Any, before: Any, limits: Any, table: Any, out: Any, block: int
 ) -> int:
     """Fills `out` (n,) with symbols; 0 when done, 1 past the stream, 2 for no code word, 3 for a block's wrong end.
 
     `stream` has three bytes to spare, `ends` are the blocks' ends in bits; `limits[n]` is the first 24-bit window, read
-    from the left, whose code word is longer than n bits.
+    from the left, whose code word is longer than n bits. `table`: for the first 12 bits of a window, 32 * symbol + its
+    length where its word is no longer than they are, else 0.
     """
     count = len(out)
     longest = len(limits) - 1
@@ -28,7 +29,13 @@ def decode_blocks(
             if byte > last:
                 return 1
             window = (stream[byte] << 24) | (stream[byte + 1] << 16) | (stream[byte + 2] << 8) | stream[byte + 3]
-            window = ((window << (at & 7)) & 0xFFFFFFFF) >> 8
+            window = (window << (at & 7)) >> 8 & 0xFFFFFF
+            known = table[window >> 12]
+            if known:
+                out[i] = known >> 5
+                at += known & 31
+                i += 1
+                continue
             length = 0
             while length <= longest and window >= limits[length]:
                 length += 1

@@ -289,11 +289,18 @@ def test_a_full_or_closed_output_is_one_line(where: str, why: str) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+def listen_to_interrupts() -> None:
+    """A shell that runs tests in its background has its children ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupted(tmp_path: Path) -> None:
     """Ctrl-C in the middle of the search: one line, code 130, no file and no part of one."""
     target = tmp_path / "out.json"
     command = [sys.executable, "-m", "energysim", "estimate", "googlenet", "--on", "simba", "-o", str(target)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=listen_to_interrupts
+    )
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)

@@ -289,18 +289,18 @@ def test_a_full_or_closed_output_is_one_line(where: str, why: str) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-def listen_to_interrupts() -> None:
-    """A shell that runs tests in its background has its children ignore Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+LISTENING = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from energysim.cli import main; raise SystemExit(main())"
+)
+"""The command as a program that listens to Ctrl-C, which shells have what runs in their background ignore."""
 
 
 def test_interrupted(tmp_path: Path) -> None:
     """Ctrl-C in the middle of the search: one line, code 130, no file and no part of one."""
     target = tmp_path / "out.json"
-    command = [sys.executable, "-m", "energysim", "estimate", "googlenet", "--on", "simba", "-o", str(target)]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=listen_to_interrupts
-    )
+    command = [sys.executable, "-c", LISTENING, "estimate", "googlenet", "--on", "simba", "-o", str(target)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)

@@ -16,7 +16,7 @@ from energysim.cli import main
 from energysim.workload.graph import LayerGraph
 from energysim.workload.layer import convolution
 from energysim.workload.yaml_format import to_yaml
-from tests.test_cli import listen_to_interrupts
+from tests.test_cli import LISTENING
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -89,7 +89,7 @@ def test_bad_jobs_are_one_line(small: str, jobs: str, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_interrupted_with_a_cache(jobs: str, cache_folder: Path) -> None:
     """Ctrl-C, to all processes as a terminal sends it: code 130, one line, and what is kept is whole."""
-    command = [sys.executable, "-m", "energysim", "estimate", "googlenet", "--on", "simba", "--jobs", jobs]
+    command = [sys.executable, "-c", LISTENING, "estimate", "googlenet", "--on", "simba", "--jobs", jobs]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -97,7 +97,6 @@ def test_interrupted_with_a_cache(jobs: str, cache_folder: Path) -> None:
         text=True,
         cwd=ROOT,
         start_new_session=True,
-        preexec_fn=listen_to_interrupts,
     )
     while process.poll() is None and not list(cache_folder.glob("*.json")):
         time.sleep(0.001)

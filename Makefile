@@ -8,7 +8,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test nightly lint bench bench-clustering peers models reports deepk validation lenet coverage clean
 
-$(VENV)/base: pyproject.toml
+# What is compiled at installation: anew when its sources are newer, or old libraries would run in their place.
+COMPILED := hatch_build.py $(wildcard energysim/mapping/search_*.py energysim/mapping/search_*.pxd energysim/compressed/huffman_words.*)
+
+$(VENV)/base: pyproject.toml $(COMPILED)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --editable ".[report]"
 	@touch $@
@@ -31,7 +34,7 @@ $(VENV)/report: $(VENV)/dev
 	@touch $@
 
 # The compiled inner loops of the search, again after an edit (the installation has made them once).
-$(VENV)/kernels: $(VENV)/dev hatch_build.py $(wildcard energysim/mapping/search_*.py energysim/mapping/search_*.pxd energysim/compressed/huffman_words.*)
+$(VENV)/kernels: $(VENV)/dev $(COMPILED)
 	$(BIN)/python hatch_build.py > /dev/null
 	@touch $@
 

@@ -20,7 +20,7 @@ from math import prod
 from energysim.costs.prices import bits_moved
 from energysim.costs.traffic import traffic
 from energysim.hardware.accelerator import Accelerator, Array
-from energysim.mapping.counts import PARTIAL, Counts
+from energysim.mapping.counted import PARTIAL, Counts
 from energysim.mapping.nest import Loop, Mapping, Storage
 from energysim.workload.layer import Layer
 

@@ -10,7 +10,7 @@ from math import inf
 
 from energysim.costs.prices import unit_prices
 from energysim.hardware.accelerator import CODEBOOK, PRODUCTS, Accelerator, EnergyTable
-from energysim.mapping.counts import LOOK_UP, PARTIAL, PRODUCT, UNIT, Counts, Key
+from energysim.mapping.counted import LOOK_UP, PARTIAL, PRODUCT, UNIT, Counts, Key
 from energysim.mapping.nest import Mapping
 from energysim.workload.layer import Layer
 

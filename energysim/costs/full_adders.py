@@ -2,7 +2,7 @@
 
 from energysim.errors import InputError
 from energysim.hardware.accelerator import Accelerator
-from energysim.mapping.counts import UNIT, Counts
+from energysim.mapping.counted import UNIT, Counts
 from energysim.workload.layer import Layer
 
 

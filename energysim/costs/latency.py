@@ -7,7 +7,7 @@ from math import ceil, prod
 from energysim.costs.prices import bits_moved, timed_share
 from energysim.costs.traffic import Traffic, traffic
 from energysim.hardware.accelerator import CODEBOOK, PRODUCTS, Accelerator, Array, EnergyTable, Memory
-from energysim.mapping.counts import PRODUCT, UNIT, Counts
+from energysim.mapping.counted import PRODUCT, UNIT, Counts
 from energysim.mapping.nest import Mapping
 from energysim.workload.layer import Layer
 

@@ -7,7 +7,7 @@ from energysim.costs.prices import active_share, bits_moved, operation_pj, timed
 from energysim.costs.traffic import Traffic
 from energysim.errors import InputError
 from energysim.hardware.accelerator import Accelerator, EnergyTable
-from energysim.mapping.counts import UNIT
+from energysim.mapping.counted import UNIT
 from energysim.workload.layer import Layer
 
 

@@ -7,7 +7,7 @@ from math import fsum
 from energysim.costs.full_adders import full_adders_per_operation
 from energysim.costs.prices import PRICED_AS, active_share, bits_moved, energy_by_key, price_of, suppressible
 from energysim.hardware.accelerator import CODEBOOK, PRODUCTS, Accelerator, EnergyTable, Price
-from energysim.mapping.counts import UNIT, Counts
+from energysim.mapping.counted import UNIT, Counts
 from energysim.mapping.nest import Mapping
 from energysim.workload.layer import Layer
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from energysim.costs.full_adders import full_adders_per_operation
 from energysim.errors import InputError
 from energysim.hardware.accelerator import CODEBOOK, Accelerator, EnergyTable, Price
-from energysim.mapping.counts import LOOK_UP, PARTIAL, PRODUCT, UNIT, Counts, Key
+from energysim.mapping.counted import LOOK_UP, PARTIAL, PRODUCT, UNIT, Counts, Key
 from energysim.mapping.nest import Mapping
 from energysim.workload.encoding import ENCODINGS
 from energysim.workload.layer import Layer, Tensor

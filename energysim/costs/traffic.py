@@ -6,7 +6,7 @@ from math import floor, fsum
 
 from energysim.costs.prices import PRICED_AS, bits_moved
 from energysim.hardware.accelerator import CODEBOOK, Accelerator
-from energysim.mapping.counts import UNIT, Counts
+from energysim.mapping.counted import UNIT, Counts
 from energysim.workload.layer import Layer
 
 

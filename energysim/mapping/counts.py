@@ -1,4 +1,4 @@
-"""The noun `Counts`, and its closed form: the integers of `replay` without running the nest, for many mappings at once.
+"""`Counts` in closed form: the integers of `replay` without running the nest, for many mappings at once.
 
 Arrivals at a buffer = words needed over all steps - words kept from the step before. Words needed factorise over ranks
 at every step; so do words kept at each kind of step (which loop has just advanced). `positions` has the sums of one
@@ -7,7 +7,6 @@ rank; here they are multiplied, rank by rank, and added over the loops that can 
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from collections.abc import Mapping as Map
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -16,23 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energysim.hardware.accelerator import Accelerator, Array
+from energysim.mapping.counted import LOOK_UP, PARTIAL, PRODUCT, UNIT, Counts, Key
 from energysim.mapping.nest import Loop, Mapping, Storage, check
 from energysim.mapping.positions import FREE, INSIDE, OWN, PASSED, RESET, SHARED, Dim, held_and_kept, visited
+from energysim.mapping.sharing import executed
 from energysim.workload.layer import DIMS, Layer, Tensor
 
-PARTIAL = "partial_sum"
-"""The name under which outputs whose reduction is not complete are counted."""
+__all__ = ["LOOK_UP", "PARTIAL", "PRODUCT", "UNIT", "Counts", "Key", "active_instances", "count", "count_many"]
 
-UNIT = "compute"
-"""The tensor name under which operations of the compute unit are counted."""
-
-PRODUCT = "product"
-"""The tensor name under which products of samples and inputs are counted, where they are shared."""
-
-LOOK_UP = "look_up"
-"""The action of reading an element of a centroid out of a codebook."""
-
-Key = tuple[str, str, str]
 STEPS: Key = ("", "steps", "")
 Integers = NDArray[Any]
 """int64, or Python integers where int64 could overflow."""
@@ -41,27 +31,11 @@ SAFE = 1 << 56
 """Operations below which no count, nor any sum on the way to it, comes near 2^63."""
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """`values[component, action, tensor]` in elements (or operations), and `steps`, the cycles of the compute units.
-
-    Actions of a memory: `read` (to the level inside), `write` (from the level inside), `fill` (written from the level
-    outside), `drain` (read to the level outside). Of an array: `transfer` (one word to or from one instance below).
-    Of the compute unit: `mac` or `op`, with tensor `compute`. Partial sums are counted as `partial_sum`, finished
-    outputs under the output's name.
-    """
-
-    values: Map[Key, int]
-    steps: int
-
-
 def count(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Counts:
     """Exact counts of one mapping; equal to `replay` integer for integer. Raises MappingError when it is not legal.
 
     Weights with a codebook run as the accelerator's `sharing` says (see `executed`).
     """
-    from energysim.mapping.sharing import executed
-
     check(layer, accelerator, mapping)
     bounds = np.array([[loop.bound for loop in mapping.loops]], dtype=object).reshape(1, len(mapping.loops))
     values = {key: formula[()] for key, formula in _formulas(_One(layer, accelerator, mapping.nest, bounds)).items()}

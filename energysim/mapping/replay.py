@@ -10,7 +10,7 @@ from itertools import product
 from math import prod
 
 from energysim.hardware.accelerator import Accelerator
-from energysim.mapping.counts import PARTIAL, UNIT, Counts, Key
+from energysim.mapping.counted import PARTIAL, UNIT, Counts, Key
 from energysim.mapping.nest import Loop, Mapping, Storage
 from energysim.workload.layer import DIMS, Layer, Tensor
 

@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any
 
 from energysim.hardware.accelerator import CODEBOOK, PRODUCTS, Accelerator, Array
-from energysim.mapping.counts import LOOK_UP, PARTIAL, PRODUCT, UNIT, Counts, Key
+from energysim.mapping.counted import LOOK_UP, PARTIAL, PRODUCT, UNIT, Counts, Key
 from energysim.mapping.distinct import AXES, Products
 from energysim.mapping.nest import Mapping, Storage
 from energysim.mapping.replay import _elements, _run, replay

@@ -10,7 +10,7 @@ from energysim.costs.prices import active_share, timed_share, unit_prices
 from energysim.errors import InputError
 from energysim.hardware.accelerator import PRODUCTS, Accelerator, Array, EnergyTable, Memory
 from energysim.mapping.constraints import Constraints
-from energysim.mapping.counts import LOOK_UP, PARTIAL, PRODUCT, UNIT, Counts, Key
+from energysim.mapping.counted import LOOK_UP, PARTIAL, PRODUCT, UNIT, Counts, Key
 from energysim.mapping.distinct import Products, products
 from energysim.mapping.nest import Mapping, bits_of, codebook_bits, even
 from energysim.mapping.search_space import Lattice, Numbers, spreadable

@@ -9,7 +9,7 @@ import numpy as np
 
 from energysim.costs.prices import bits_moved
 from energysim.hardware.accelerator import Array, Memory
-from energysim.mapping.counts import LOOK_UP, PARTIAL
+from energysim.mapping.counted import LOOK_UP, PARTIAL
 from energysim.mapping.nest import Loop, Mapping, even
 from energysim.mapping.search_problem import Boundary, Problem
 from energysim.mapping.search_space import primes, split_over_axes

@@ -11,7 +11,7 @@ from math import prod
 import numpy as np
 
 from energysim.hardware.accelerator import CODEBOOK, PRODUCTS, Accelerator, Array, Sharing
-from energysim.mapping.counts import LOOK_UP, PARTIAL, PRODUCT, UNIT, Counts, Key
+from energysim.mapping.counted import LOOK_UP, PARTIAL, PRODUCT, UNIT, Counts, Key
 from energysim.mapping.distinct import AXES, Products, products
 from energysim.mapping.nest import Mapping, Storage
 from energysim.workload.encoding import Codebook

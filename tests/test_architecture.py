@@ -79,7 +79,7 @@ def test_only_the_search_asks_for_prices() -> None:
             assert not [name for name in imports(path) if name.startswith("energysim.costs")], path
     for path in (PACKAGE / "costs").glob("*.py"):
         used = {name for name in imports(path) if name.startswith("energysim.mapping")}
-        assert used <= {f"energysim.mapping.{name}" for name in ("counts", "distinct", "nest", "sharing")}, path
+        assert used <= {f"energysim.mapping.{name}" for name in ("counted", "distinct", "nest", "sharing")}, path
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))

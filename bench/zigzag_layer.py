@@ -26,7 +26,7 @@ WIDTH = 64  # bits of one DRAM access, in both shipped accelerators
 
 def described(number, asked):
     """One layer in ZigZag's words; groups only where there are some, as its own parser does."""
-    (down, across), dims = asked["stride"], {DIMS[d]: n for d, n in asked["dims"].items()}
+    (down, across), dims = asked["stride"], {DIMS[d]: n for d, n in asked["dims"].items() if d in DIMS}
     if dims["G"] == 1:
         del dims["G"]
     g = "[g]" if "G" in dims else ""

@@ -61,8 +61,8 @@ def estimate(
 
     `batch` and `bits` change the model as in `read_model`; `dataflow` and `constraints` (see `read_constraints`)
     restrict the mappings, `uneven` lets the tensors of one memory lie at different depths. `cache` keeps search results
-    on disk (default: no file is read or written), `jobs` is the
-    most processes that search (more than one: call from under a main guard); the answer depends on neither.
+    on disk (default: no file is read or written), `jobs` is the most processes that search (more than one: call from
+    under a main guard); the answer depends on neither.
     `time_budget_s` (seconds) is for all searches together. Raises InputError for what is not known and
     NothingFitsError for a layer that no mapping fits on the accelerator.
     """

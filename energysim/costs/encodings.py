@@ -61,10 +61,10 @@ def _parts(tensor: Tensor, coding: str, bits: float) -> tuple[float, float]:
 
 
 def encoding_lines(layer: Layer, accelerator: Accelerator) -> list[str]:
-    """A line for each tensor and memory where it is not dense, in words; the codebook's size with the first index."""
+    """A line for each memory in which a weight rests as indices, in words, after one for its codebook."""
     lines: list[str] = []
     for found in resting(layer, accelerator):
-        if found.coding == "dense" or not found.coding.startswith("indices"):
+        if not found.coding.startswith("indices"):
             continue
         tensor = next(t for t in layer.tensors if t.name == found.tensor)
         book = tensor.codebook

@@ -67,7 +67,7 @@ def bits_of(tensor: Tensor, elements: Any, accelerator: Accelerator, memory: str
     sharing, codebook = accelerator.sharing, tensor.codebook
     if sharing is None or codebook is None or accelerator.order[memory] > accelerator.order[sharing.memory]:
         return elements * (tensor.partial_bits or tensor.bits)
-    return -(-elements * codebook.index_bits // codebook.length)  # rounded up
+    return -(-elements * codebook.index_bits // codebook.length)
 
 
 def codebook_bits(layer: Layer, accelerator: Accelerator, memory: str, part: str) -> int:

@@ -3,17 +3,16 @@
 import re
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from energysim.errors import InputError, ModelReadError, unknown
 from energysim.workload.affine import Space, Terms, nest_layer
+from energysim.workload.foreign_nodes import field, integer, items, wrong
 from energysim.workload.graph import LayerGraph, clean_name
 from energysim.yaml_nodes import Node, load
 
 KNOWN = MappingProxyType({dim: dim for dim in "NGMCPQRS"} | {"K": "M"})
 """Dims that are called alike; K is what others call M."""
 WEIGHT = re.compile(r"weight|filter|kernel", re.IGNORECASE)
-MOST_SIZE = 1 << 31
 
 
 def is_timeloop(root: Node) -> bool:
@@ -29,23 +28,23 @@ def from_timeloop(path: str | Path) -> LayerGraph:
     """
     path = Path(path)
     problem = load(path)["problem"]
-    shape, instance = _field(problem, "shape"), _field(problem, "instance")
+    shape, instance = field(problem, "shape"), field(problem, "instance")
     if not isinstance(shape.value, dict):
-        raise _wrong(shape, "shape names another file; write the shape itself")
-    loops = {str(each.value): 1 for each in _items(_field(shape, "dimensions"))}
+        raise wrong(shape, "shape names another file; write the shape itself")
+    loops = {str(each.value): 1 for each in items(field(shape, "dimensions"))}
     coefficients = {}
-    for each in _items(shape["coefficients"]) if "coefficients" in shape.value else ():
-        coefficients[str(_field(each, "name").value)] = _integer(_field(each, "default"), 0)
+    for each in items(shape["coefficients"]) if "coefficients" in shape.value else ():
+        coefficients[str(field(each, "name").value)] = integer(field(each, "default"), 0)
     if not isinstance(instance.value, dict):
-        raise _wrong(instance, "instance must be a mapping of sizes")
+        raise wrong(instance, "instance must be a mapping of sizes")
     for name, node in instance.value.items():
         if name in coefficients:
-            coefficients[name] = _integer(node, 0)
+            coefficients[name] = integer(node, 0)
         elif name in loops:
-            loops[name] = _integer(node, 1)
+            loops[name] = integer(node, 1)
         elif name not in ("densities", "version"):
-            raise _wrong(node, str(unknown("dimension or coefficient", name, [*loops, *coefficients])))
-    spaces = _items(_field(shape, "data-spaces" if "data-spaces" in shape.value else "data_spaces"))
+            raise wrong(node, str(unknown("dimension or coefficient", name, [*loops, *coefficients])))
+    spaces = items(field(shape, "data-spaces" if "data-spaces" in shape.value else "data_spaces"))
     name = clean_name(str(shape["name"].value)) if "name" in shape.value else "problem"
     try:
         layer = nest_layer(name, _op(name), loops, _spaces(spaces, loops, coefficients), known=KNOWN)
@@ -60,14 +59,14 @@ def _op(name: str) -> str:
 
 
 def _spaces(nodes: list[Node], loops: dict[str, int], coefficients: dict[str, int]) -> list[Space]:
-    names = [str(_field(each, "name").value) for each in nodes]
+    names = [str(field(each, "name").value) for each in nodes]
     writes = [bool({"read-write", "read_write"} & set(each.value)) for each in nodes if isinstance(each.value, dict)]
     inputs = [name for name, written in zip(names, writes, strict=True) if not written]
     weights = {name for name in inputs if WEIGHT.search(name)}
     second = inputs[1] if not weights and len(inputs) > 1 else ""
     spaces, seen = [], {"weight": 0, "input": 0}
     for node, name, written in zip(nodes, names, writes, strict=True):
-        indices = tuple(_index(each, loops, coefficients) for each in _items(_field(node, "projection")))
+        indices = tuple(_index(each, loops, coefficients) for each in items(field(node, "projection")))
         role = "output" if written else "weight" if name in weights or name == second else "input"
         stem = "weight" if name in weights else "input"
         label = "output"
@@ -81,43 +80,18 @@ def _spaces(nodes: list[Node], loops: dict[str, int], coefficients: dict[str, in
 def _index(node: Node, loops: dict[str, int], coefficients: dict[str, int]) -> Terms:
     """One index: a list of products, each a dimension and perhaps a coefficient."""
     terms = []
-    for each in _items(node):
-        factors = [str(factor.value) for factor in _items(each)]
+    for each in items(node):
+        factors = [str(factor.value) for factor in items(each)]
         dimensions = [factor for factor in factors if factor in loops]
         scales = [factor for factor in factors if factor not in loops]
         if len(dimensions) != 1 or any(factor not in coefficients for factor in scales):
-            wrong = next((factor for factor in scales if factor not in coefficients), " ".join(factors))
-            raise _wrong(each, str(unknown("dimension or coefficient", wrong, [*loops, *coefficients])))
+            misnamed = next((factor for factor in scales if factor not in coefficients), " ".join(factors))
+            raise wrong(each, str(unknown("dimension or coefficient", misnamed, [*loops, *coefficients])))
         scale = 1
         for factor in scales:
             scale *= coefficients[factor]
         if scale:
             terms.append((dimensions[0], scale))
     if not terms:
-        raise _wrong(node, "an index of a projection must have a dimension")
+        raise wrong(node, "an index of a projection must have a dimension")
     return tuple(terms)
-
-
-def _field(node: Node, name: str) -> Node:
-    if not isinstance(node.value, dict):
-        raise _wrong(node, f"expected a mapping with '{name}'")
-    if name not in node.value:
-        raise _wrong(node, f"'{name}' is missing")
-    return node[name]
-
-
-def _items(node: Node) -> list[Node]:
-    if not isinstance(node.value, list):
-        raise _wrong(node, "expected a list")
-    return node.value
-
-
-def _integer(node: Node, least: int) -> int:
-    value: Any = node.value
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST_SIZE:
-        raise _wrong(node, f"expected an integer of at least {least}")
-    return int(value)
-
-
-def _wrong(node: Node, what: str) -> ModelReadError:
-    return ModelReadError(f"{node.file}:{node.line}: {what}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from energysim.errors import InputError, ModelReadError, unknown
 from energysim.workload.affine import Space, Terms, nest_layer
+from energysim.workload.foreign_nodes import field, integer, items, mapping, wrong
 from energysim.workload.graph import Edge, LayerGraph, clean_name
 from energysim.workload.layer import Layer
 from energysim.yaml_nodes import Node, load
@@ -18,7 +19,6 @@ KNOWN = MappingProxyType(
 OPS = MappingProxyType({"conv": "convolution", "gemm": "matmul", "add": "add", "pooling": "average_pool"})
 OPERAND = re.compile(r"([A-Za-z]\w*)((?:\[\w+\])+)")
 TERM = re.compile(r"(?:(\d+)\*)?([a-z]\w*)")
-MOST_SIZE = 1 << 31
 
 
 def is_zigzag(root: Node) -> bool:
@@ -37,13 +37,13 @@ def from_zigzag(path: str | Path) -> LayerGraph:
     layers: dict[int, Layer] = {}
     edges: list[Edge] = []
     for node in root.value if isinstance(root.value, list) else ():
-        number = _integer(_field(node, "id"), 0)
+        number = integer(field(node, "id"), 0)
         if number in layers:
-            raise _wrong(node, f"two layers have the id {number}")
+            raise wrong(node, f"two layers have the id {number}")
         try:
             layer, sources = _layer(node, number)
         except InputError as error:
-            raise error if str(error).startswith(node.file) else _wrong(node, str(error)) from None
+            raise error if str(error).startswith(node.file) else wrong(node, str(error)) from None
         for source, elements in sources.items():
             if source in layers:
                 written = layers[source].output.elements(layers[source].dims)
@@ -57,23 +57,23 @@ def from_zigzag(path: str | Path) -> LayerGraph:
 
 def _layer(node: Node, number: int) -> tuple[Layer, dict[int, int]]:
     """A layer, and elements by id of the layer that it reads them from."""
-    kind = str(node["operator_type"].value) if "operator_type" in _mapping(node) else "layer"
-    name = clean_name(str(node["name"].value)) if "name" in _mapping(node) else f"{clean_name(kind)}_{number}"
-    names, sizes = (_items(_field(node, key)) for key in ("loop_dims", "loop_sizes"))
+    kind = str(node["operator_type"].value) if "operator_type" in mapping(node) else "layer"
+    name = clean_name(str(node["name"].value)) if "name" in mapping(node) else f"{clean_name(kind)}_{number}"
+    names, sizes = (items(field(node, key)) for key in ("loop_dims", "loop_sizes"))
     if len(names) != len(sizes):
-        raise _wrong(node, f"has {len(names)} loop_dims and {len(sizes)} loop_sizes")
-    loops = {str(y.value).upper(): _integer(size, 1) for y, size in zip(names, sizes, strict=True)}
-    equation = str(_field(node, "equation").value).replace(" ", "")
+        raise wrong(node, f"has {len(names)} loop_dims and {len(sizes)} loop_sizes")
+    loops = {str(y.value).upper(): integer(size, 1) for y, size in zip(names, sizes, strict=True)}
+    equation = str(field(node, "equation").value).replace(" ", "")
     result, _, terms = equation.partition("+=" if "+=" in equation else "=")
     operands = OPERAND.findall(terms)
     written = OPERAND.fullmatch(result)
     if written is None or not operands:
-        raise _wrong(node, f"equation '{clean_name(equation[:80])}' cannot be read; write O[k]+=W[k][c]*I[c]")
+        raise wrong(node, f"equation '{clean_name(equation[:80])}' cannot be read; write O[k]+=W[k][c]*I[c]")
     relations = _relations(node)
-    bits = {key: _integer(each, 0) for key, each in _optional(node, "operand_precision").items()}
+    bits = {key: integer(each, 0) for key, each in _optional(node, "operand_precision").items()}
     sources = _optional(node, "operand_source")
     constant = (
-        {str(y.value) for y in _items(node["constant_operands"])} if "constant_operands" in _mapping(node) else set()
+        {str(y.value) for y in items(node["constant_operands"])} if "constant_operands" in mapping(node) else set()
     )
     product = "*" in terms and kind.lower() not in ("pooling", "maxpool", "averagepool", "add")
     spaces: list[Space] = []
@@ -108,12 +108,10 @@ def _layer(node: Node, number: int) -> tuple[Layer, dict[int, int]]:
 def _relations(node: Node) -> dict[str, str]:
     """Indices that are sums: `ix=1*ox+1*fx`."""
     relations = {}
-    for each in _items(node["dimension_relations"]) if "dimension_relations" in _mapping(node) else ():
+    for each in items(node["dimension_relations"]) if "dimension_relations" in mapping(node) else ():
         left, equals, right = str(each.value).replace(" ", "").partition("=")
         if not equals:
-            raise _wrong(
-                each, f"dimension relation '{clean_name(str(each.value)[:80])}' cannot be read; write ix=ox+fx"
-            )
+            raise wrong(each, f"dimension relation '{clean_name(str(each.value)[:80])}' cannot be read; write ix=ox+fx")
         relations[left] = right
     return relations
 
@@ -125,7 +123,7 @@ def _indices(node: Node, text: str, relations: dict[str, str], loops: dict[str, 
         for part in relations.get(name, name).split("+"):
             match = TERM.fullmatch(part.lower())
             if match is None or match[2].upper() not in loops:
-                raise _wrong(node, str(unknown("loop", clean_name(part[:40]), loops)))
+                raise wrong(node, str(unknown("loop", clean_name(part[:40]), loops)))
             terms.append((match[2].upper(), int(match[1] or 1)))
         indices.append(tuple(term for term in terms if term[1]))
     return tuple(index for index in indices if index)
@@ -138,34 +136,5 @@ def _source(node: Node | None) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _mapping(node: Node) -> dict[str, Node]:
-    if not isinstance(node.value, dict):
-        raise _wrong(node, "expected a mapping")
-    return node.value
-
-
 def _optional(node: Node, name: str) -> dict[str, Node]:
-    return _mapping(node[name]) if name in _mapping(node) else {}
-
-
-def _field(node: Node, name: str) -> Node:
-    if name not in _mapping(node):
-        raise _wrong(node, f"'{name}' is missing")
-    return node[name]
-
-
-def _items(node: Node) -> list[Node]:
-    if not isinstance(node.value, list):
-        raise _wrong(node, "expected a list")
-    return node.value
-
-
-def _integer(node: Node, least: int) -> int:
-    value: Any = node.value
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST_SIZE:
-        raise _wrong(node, f"expected an integer of at least {least}")
-    return int(value)
-
-
-def _wrong(node: Node, what: str) -> ModelReadError:
-    return ModelReadError(f"{node.file}:{node.line}: {what}")
+    return mapping(node[name]) if name in mapping(node) else {}

@@ -6,34 +6,17 @@ from pathlib import Path
 from types import ModuleType
 
 import energysim.mapping
-
-KERNELS = (
-    "search_windows",
-    "search_state",
-    "search_shares",
-    "search_ahead",
-    "search_rows",
-    "search_costs",
-    "search_classes",
-    "search_heaps",
-    "search_tree",
-    "search_moves",
-    "search_climb",
-    "search_uneven_bounds",
-    "search_uneven_rows",
-    "search_uneven_places",
-    "search_uneven_tree",
-)
+from hatch_build import SEARCH
 
 
 def plain_modules() -> dict[str, ModuleType]:
     """The modules from their .py files, importing each other; the compiled ones stay where they were."""
     folder = Path(next(iter(energysim.mapping.__path__)))
-    names = [f"energysim.mapping.{name}" for name in KERNELS]
+    names = [f"energysim.mapping.{name}" for name in SEARCH]
     before = {name: sys.modules.pop(name, None) for name in names}
     found = {}
     try:
-        for short, name in zip(KERNELS, names, strict=True):
+        for short, name in zip(SEARCH, names, strict=True):
             spec = spec_from_file_location(name, folder / f"{short}.py")
             assert spec is not None
             assert spec.loader is not None

@@ -12,6 +12,7 @@ SEARCH = (
     "search_shares",
     "search_ahead",
     "search_rows",
+    "search_partial",
     "search_costs",
     "search_classes",
     "search_heaps",

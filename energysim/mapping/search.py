@@ -78,9 +78,11 @@ def find_mapping(
     limits: Limits | None = None,
     time_budget_s: float | None = None,
     uneven: bool = False,
+    partial: bool = True,
 ) -> SearchResult:
     """The best mapping of a layer on an accelerator, within a dataflow and constraints, by energy, latency or product.
 
+    `partial`: the last tiles of a dim that is hard to divide may be partial (`tile_sizes`).
     `uneven`: tensors of one memory may be held at different depths of the nest (least energy, no limits on tiles).
     `limits` say how much work the proof may take. Deterministic, unless `time_budget_s` (seconds, above 0) ends the
     search: then the best mapping so far is returned with its bound; the first quick dive always ends. Raises InputError
@@ -90,7 +92,8 @@ def find_mapping(
     """
     if too_large := does_not_hold(layer, accelerator):
         raise NothingFitsError(too_large)
-    search = _Search(layer, accelerator, table, dataflow, constraints, limits or Limits(), time_budget_s)
+    limits = limits or Limits()
+    search = _Search(layer, accelerator, table, dataflow, constraints, limits, time_budget_s, partial and not uneven)
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, OBJECTIVES)
     if (objective != "energy" or uneven) and products(layer, accelerator) is not None:
@@ -118,13 +121,15 @@ def find_front(
     constraints: Sequence[Restriction] = (),
     limits: Limits | None = None,
     time_budget_s: float | None = None,
+    partial: bool = True,
 ) -> tuple[SearchResult, ...]:
     """Every mapping that no other one beats in both energy and latency, by rising energy; one for each such pair.
 
     Arguments and errors as in `find_mapping`. The front is exact where every result is `optimal`; each is the least
     energy at its latency or below.
     """
-    search = _Search(layer, accelerator, table, dataflow, constraints, limits or Limits(), time_budget_s)
+    limits = limits or Limits()
+    search = _Search(layer, accelerator, table, dataflow, constraints, limits, time_budget_s, partial)
     return tuple(search.result(found, found.open_pj, found.proven) for found in search.front())
 
 
@@ -156,6 +161,7 @@ class _Search:
         constraints: Sequence[Restriction],
         limits: Limits,
         time_budget_s: float | None,
+        partial: bool,
     ) -> None:
         self.began = perf_counter()
         check_budget(time_budget_s)
@@ -167,22 +173,51 @@ class _Search:
         self.cut_short = False
         # the least bound of what a capped search left unseen without finding anything
         self.missed_pj = inf
-        self.lattice = Lattice(layer, tuple(layer.dims[d] for d in DIMS))
-        self.tables = []
-        for bypass in bypasses(layer, accelerator, self.constraints):
-            problem = Problem(layer, accelerator, table, self.constraints, bypass, self.lattice)
+        self.tables = self._tables(Lattice(layer, tuple(layer.dims[d] for d in DIMS)))
+        # what an index of three dims costs, or products that are shared, is not known for partial tiles
+        ragged = Lattice(layer, tuple(layer.dims[d] for d in DIMS), partial=partial)
+        exact = not any(tables.unsure or tables.problem.products for tables in self.tables)
+        self.ragged = self._tables(ragged) if ragged.ragged and exact else []
+
+    def _tables(self, lattice: Lattice) -> list[Tables]:
+        """A problem for every choice of bypasses, as the tables of its search."""
+        found = []
+        for bypass in bypasses(self.layer, self.accelerator, self.constraints):
+            problem = Problem(self.layer, self.accelerator, self.table, self.constraints, bypass, lattice)
             if problem.fits[0][-1]:
-                self.tables.append(Tables(problem))
+                found.append(Tables(problem))
+        return found
 
     def least(self, cap_cycles: float, *, any_will_do: bool = False) -> _Found | None:
         """The mapping of least energy (or just any) of at most so many cycles; None when none was found."""
+        best, winner, open_pj = self._walk(self.tables, cap_cycles, inf, any_will_do)
+        if self.ragged and not (winner and any_will_do):
+            # whole tiles are among these: what is open of them is open here
+            best, better, open_pj = self._walk(self.ragged, cap_cycles, best, any_will_do)
+            winner = better or winner
+        if winner is None:
+            self.missed_pj = min(self.missed_pj, open_pj)
+            return None
+        tree, tables = winner
+        mapping = tables.mapping(tree.best_tile, tree.best_space, tree.best_order)
+        counts = count(self.layer, self.accelerator, mapping)
+        cycles = latency(self.layer, self.accelerator, mapping, counts).cycles
+        if any(tables.unsure for tables in self.tables):
+            open_pj = 0.0
+        energy = energy_pj(self.layer, self.accelerator, self.table, mapping, counts)
+        return _Found(energy, min(energy, open_pj), mapping, counts, cycles)
+
+    def _walk(
+        self, choices: list[Tables], cap_cycles: float, best: float, any_will_do: bool
+    ) -> tuple[float, tuple[Tree, Tables] | None, float]:
+        """The least energy below `best` among choices of bypasses, what found it, and the bound of what is unseen."""
         before = preload_cycles(self.layer, self.accelerator, Counts(dict(preload(self.layer, self.accelerator)), 0))
-        trees = self._started(cap_cycles - before)
-        best, winner, open_pj = inf, None, inf
+        trees = self._started(choices, cap_cycles - before)
+        winner, open_pj = None, inf
         # a good mapping of the most promising choice of bypasses ends the search of the others early
         for root, tree, tables, begun in sorted(trees, key=lambda each: each[0]):
             tree.limit(best)
-            if winner is not None and (any_will_do or perf_counter() >= self.until):
+            if best < inf and (any_will_do or perf_counter() >= self.until):
                 self.cut_short |= not any_will_do and root < tree.limit_pj
                 open_pj = min(open_pj, root)
                 continue
@@ -197,29 +232,19 @@ class _Search:
             self.nodes += tree.nodes
             if tree.best_pj < best:
                 best, winner = tree.best_pj, (tree, tables)
-        if winner is None:
-            self.missed_pj = min(self.missed_pj, open_pj)
-            return None
-        tree, tables = winner
-        mapping = tables.mapping(tree.best_tile, tree.best_space, tree.best_order)
-        counts = count(self.layer, self.accelerator, mapping)
-        cycles = latency(self.layer, self.accelerator, mapping, counts).cycles
-        if any(tables.unsure for tables in self.tables):
-            open_pj = 0.0
-        energy = energy_pj(self.layer, self.accelerator, self.table, mapping, counts)
-        return _Found(energy, min(energy, open_pj), mapping, counts, cycles)
+        return best, winner, open_pj
 
-    def _started(self, cap_cycles: float) -> list[tuple[float, Tree, Tables, bool]]:
+    def _started(self, choices: list[Tables], cap_cycles: float) -> list[tuple[float, Tree, Tables, bool]]:
         """Searches of all choices of bypasses with the least that each can find, and whether it has started.
 
         Of two choices whose rows are alike inside level 1, one can tell what the other would find at least.
         """
         trees = []
-        if len(self.tables) == 2 and self.tables[1].alike_inside(self.tables[0]):
-            tree, other = (ready(tables, 0.0, cap_cycles) for tables in reversed(self.tables))
+        if len(choices) == 2 and choices[1].alike_inside(choices[0]):
+            tree, other = (ready(tables, 0.0, cap_cycles) for tables in reversed(choices))
             tree.lend(other)
-            return [(tree.start(), tree, self.tables[1], True), (other.borrow(tree), other, self.tables[0], False)]
-        for tables in self.tables:
+            return [(tree.start(), tree, choices[1], True), (other.borrow(tree), other, choices[0], False)]
+        for tables in choices:
             idle = tables.problem.idle_pj_per_step > 0.0
             found = []
             for share in (0.0, 0.5, 1.0) if idle else (0.0,):

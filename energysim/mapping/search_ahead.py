@@ -18,8 +18,11 @@ class Ahead(Shares):
     def find_deep(self) -> None:
         """Which tensors are deep, to which level they go, and what one pass of all their words costs at least.
 
-        One with windows can keep words between passes, and so can one that instances hand on: not counted.
+        One with windows can keep words between passes, and so can one that instances hand on: not counted. Neither is
+        any where last tiles may be partial: instances may wait for a loop's return.
         """
+        if self.ragged:
+            return
         for t in range(self.tensors):
             for c in range(2, self.levels):
                 if self.parent[t, c] == 0 and self.rank_start[t + 1] == self.rank_start[t]:

@@ -8,7 +8,8 @@ cdef integer PLAIN
 cdef class Classes(Costs):
     cdef integer[::1] class_start, class_end, prefix
     cdef integer[:, ::1] classes, class_seen, class_length
-    cdef integer class_total
+    cdef integer class_total, returning
+    cdef integer[::1] by_sequence
     @cython.locals(dims=integer)
     cdef void clear_classes(self)
     @cython.locals(inner=integer, d=integer, plain=integer, t=integer)

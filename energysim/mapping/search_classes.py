@@ -13,8 +13,12 @@ class Classes(Costs):
     def clear_classes(self) -> None:
         """No order is known yet."""
         dims = self.dims
-        self.class_start = np.full(1 << dims, -1, dtype=np.int64)
-        self.class_end = np.zeros(1 << dims, dtype=np.int64)
+        # by the dims that have loops, and where last tiles may be partial also by those whose loops leave some waiting
+        room = 1 << (2 * dims if self.ragged else dims)
+        self.class_start = np.full(room, -1, dtype=np.int64)
+        self.class_end = np.zeros(room, dtype=np.int64)
+        self.returning = 0
+        self.by_sequence = np.zeros(self.tensors, dtype=np.int64)
         self.classes = np.zeros((64, dims), dtype=np.int64)
         self.class_seen = np.zeros((64, self.tensors), dtype=np.int64)
         self.class_length = np.zeros((64, self.tensors), dtype=np.int64)
@@ -25,13 +29,20 @@ class Classes(Costs):
         """Orders of some dims of which none is as good as another for every tensor.
 
         A tensor without windows only sees which innermost loops do not touch it; one with windows sees the sequence
-        inside the innermost loop that replaces it wholly, and a longer one is at least as good.
+        inside the innermost loop that replaces it wholly, and a longer one is at least as good. So does any tensor
+        whose instances may wait for a loop's return (`returning`, above the dims).
         """
         self.class_start[mask] = self.class_end[mask] = self.class_total
         inner = 0
+        self.returning = mask >> self.dims if self.ragged else 0
+        for t in range(self.tensors):
+            self.by_sequence[t] = 1 if self.rank_start[t + 1] > self.rank_start[t] else 0
+            for d in range(self.dims):
+                if self.returning >> d & 1 and self.touches[t, d] != 0:
+                    self.by_sequence[t] = 1
         for d in range(self.dims):
             if mask >> d & 1:
-                plain = 1
+                plain = 0 if self.returning >> d & 1 else 1
                 for t in range(self.tensors):
                     if self.touches[t, d] != PLAIN:
                         plain = 0
@@ -41,8 +52,8 @@ class Classes(Costs):
 
     def closes(self, t: int, d: int) -> int:
         """Whether a loop over a dim ends what a tensor sees of an order."""
-        if self.rank_start[t + 1] > self.rank_start[t]:
-            return 1 if self.touches[t, d] == PLAIN else 0
+        if self.by_sequence[t]:
+            return 1 if self.touches[t, d] == PLAIN and not self.returning >> d & 1 else 0
         return 1 if self.touches[t, d] != 0 else 0
 
     def extend_order(self, mask: int, left: int, length: int) -> None:
@@ -72,7 +83,7 @@ class Classes(Costs):
             self.class_length = np.concatenate([self.class_length, self.class_length])
         for t in range(self.tensors):
             seen, k = 0, 0
-            slides = self.rank_start[t + 1] > self.rank_start[t]
+            slides = self.by_sequence[t]
             while k < length and not self.closes(t, self.prefix[k]):
                 if slides:
                     seen |= (self.prefix[k] + 1) << (4 * k)
@@ -115,7 +126,7 @@ class Classes(Costs):
         """Whether an order lets every tensor keep at least what another one lets it keep."""
         for t in range(self.tensors):
             mine, theirs = self.class_seen[one, t], self.class_seen[other, t]
-            if self.rank_start[t + 1] > self.rank_start[t]:
+            if self.by_sequence[t]:
                 length = self.class_length[other, t]
                 if length > self.class_length[one, t] or mine & ((1 << (4 * length)) - 1) != theirs:
                     return 0

@@ -1,14 +1,13 @@
 # C types for search_costs.py; without a compiler the module runs as plain Python.
 cimport cython
-from energysim.mapping.search_rows cimport Rows
+from energysim.mapping.search_partial cimport Partial
 from energysim.mapping.search_windows cimport integer
 
 cdef double INFINITE
 cdef integer PLAIN
 
-cdef class Costs(Rows):
-    cdef integer[::1] loop_dim, loop_bound, loop_step
-    cdef double[::1] loop_times, part_loop
+cdef class Costs(Partial):
+    cdef double[::1] part_loop
     cdef void make_room(self)
     @cython.locals(tile=integer, space=integer, d=integer)
     cdef void place(self, integer level, integer row) noexcept
@@ -26,8 +25,6 @@ cdef class Costs(Rows):
     cdef double finished(self, integer t, integer child)
     @cython.locals(total=double, t=integer)
     cdef double flow(self, integer level)
-    @cython.locals(before=double, number=integer, c=integer, k=integer, d=integer, bound=integer)
-    cdef integer loops(self, integer level)
     @cython.locals(total=double, shared=double, alone=double, words=double, parent=integer, number=integer, apart=integer, following=integer)
     cdef double boundary(self, integer t, integer child, integer level)
     @cython.locals(steps=double, words=double, kept=double, need=double, g=integer, start=integer, end=integer, w=integer, first=integer, i=integer, shift=integer, a=integer, b=integer, d=integer, coefficient=integer, step=integer)

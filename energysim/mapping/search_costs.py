@@ -9,23 +9,19 @@ from typing import Any
 import numpy as np
 
 from energysim.mapping.positions import FREE, INSIDE, visited
-from energysim.mapping.search_rows import Rows
+from energysim.mapping.search_partial import Partial
 
 INFINITE = float("inf")
 PLAIN = 1
 
 
-class Costs(Rows):
+class Costs(Partial):
     """Rows put in their places, outermost first, with what is then known of energy and time."""
 
     def make_room(self) -> None:
         """Scratch space."""
-        room = (self.levels + 1) * self.dims + 1
-        self.loop_dim = np.zeros(room, dtype=np.int64)
-        self.loop_bound = np.zeros(room, dtype=np.int64)
-        self.loop_step = np.zeros(room, dtype=np.int64)
-        self.loop_times = np.zeros(room)
-        self.part_loop = np.zeros(room)
+        self.make_loops()
+        self.part_loop = np.zeros((self.levels + 1) * self.dims + 1)
 
     def place(self, level: int, row: int) -> None:
         """Puts a row at its level: tiles, spatial factors, and the loops of the memory outside it."""
@@ -41,6 +37,8 @@ class Costs(Rows):
             whole = self.product[d, self.tile[level, d], self.space[level, d]]
             self.stretch[level - 1, d] = self.value[d, whole]
             self.bound[level - 1, d] = self.ratio[d, self.tile[level - 1, d], whole]
+        if self.ragged:
+            self.find_cuts(level)
 
     def settle(self, level: int) -> float:
         """pJ of a placed row that no order changes: first visits, finished outputs, compute units across its gap."""
@@ -61,8 +59,11 @@ class Costs(Rows):
     def visits(self, t: int, level: int, done: int) -> float:
         """Pairs of an instance of the gaps to `level` and an output touched; `done`: outputs of one instance alone."""
         copies = 1.0
-        for g in range(1, level + 1):
-            copies *= self.reuse[t, self.flat_space[g]]
+        if self.cuts[level]:
+            copies = self.copies(t, level)
+        else:
+            for g in range(1, level + 1):
+                copies *= self.reuse[t, self.flat_space[g]]
         if done and copies > 1.0:
             return 0.0
         total = copies * self.elements[t]
@@ -117,23 +118,6 @@ class Costs(Rows):
                 total += self.boundary(t, level, level)
         return total
 
-    def loops(self, level: int) -> int:
-        """Lists the temporal loops outside a level, outermost first, with how often each advances; their number."""
-        number = 0
-        before = 1.0
-        for c in range(level):
-            for k in range(self.dims):
-                d = self.order[c, k]
-                bound = self.bound[c, d]
-                if bound > 1:
-                    self.loop_dim[number], self.loop_bound[number] = d, bound
-                    self.loop_step[number] = self.stretch[c, d]
-                    self.loop_times[number] = before * (bound - 1)
-                    before *= bound
-                    number += 1
-        self.loop_times[number] = before
-        return number
-
     def boundary(self, t: int, child: int, level: int) -> float:
         """pJ of one boundary; `level` is the innermost gap that is placed (for compute units the one that decides)."""
         parent = self.parent[t, child]
@@ -165,6 +149,8 @@ class Costs(Rows):
 
     def arrivals(self, t: int, child: int, level: int, parent: int, apart: int, number: int) -> float:
         """Words taken up when instances of gaps to `apart` each take their own and those further in share."""
+        if self.cuts[level]:
+            return self.partial_arrivals(t, child, level, apart, number)
         steps = 1.0
         words = 1.0
         if child < self.levels:
@@ -263,6 +249,8 @@ class Costs(Rows):
         steps = self.volume[self.size - 1]
         for g in range(1, self.levels + 1):
             steps /= self.volume[self.flat_space[g]] if g <= level else self.fan[g]
+        if level == self.levels and self.cuts[level]:
+            steps = self.partial_steps()
         most = steps * self.operations
         instances = 1.0
         for m in range(self.levels):

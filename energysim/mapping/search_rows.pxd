@@ -31,7 +31,7 @@ cdef class Rows(Ahead):
     cdef double case_low(self, integer level, integer d, double cost) noexcept
     @cython.locals(total=double, steps=double, least=double, low=double, other=double, joint=double, cost=double, last=integer, t=integer, c=integer, d=integer, seen=integer)
     cdef double own(self, integer level, integer tile, integer space, integer whole)
-    @cython.locals(visits=double, alone=double, shared=double, outer_price=double, inner_price=double, outer=double, inner=double, once=double, stay=double, slow=double, least=double, slide=double, last=integer, moved=integer, w=integer, a=integer, b=integer, place=integer, offset=integer, side=integer, d=integer, loose=integer)
+    @cython.locals(visits=double, part=double, whole_size=double, alone=double, shared=double, outer_price=double, inner_price=double, outer=double, inner=double, once=double, stay=double, slow=double, least=double, slide=double, last=integer, moved=integer, w=integer, a=integer, b=integer, place=integer, offset=integer, side=integer, d=integer, loose=integer)
     cdef void bound_boundary(self, integer t, integer level, integer tile, integer space, integer whole, double run) noexcept
     @cython.locals(cost=double, t=integer, kind=integer)
     cdef double case(self, integer level, integer d) noexcept

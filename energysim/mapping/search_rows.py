@@ -314,6 +314,15 @@ class Rows(Ahead):
                     self.fresh_shared[d, 1] = self.window[place + offset + 2 + 2 * side]
                     self.fresh_alone[d, 0] = self.window[place + 6 + 2 * side]
                     self.fresh_alone[d, 1] = self.window[place + 7 + 2 * side]
+        if self.ragged:
+            # instances that wait for the return of loops with a partial last step, and arrays that are not full
+            for d in range(self.dims):
+                if self.touches[t, d] != 0:
+                    whole_size = self.value[d, self.now_whole[d]]
+                    part = self.moving[d, self.now_whole[d]] * whole_size
+                    part /= self.value[d, self.now_tile[d]] * self.value[d, self.now_space[d]]
+                    shared *= part
+                    alone *= part
         outer_price, inner_price = self.outer_pj_at[t, level], self.inner_pj_at[t, level]
         outer = outer_price * shared
         if self.shared_outside[t, level]:
@@ -355,7 +364,7 @@ class Rows(Ahead):
                     for g in range(1, level):
                         copies *= self.volume[self.flat_space[g]] / self.plain[t, self.flat_space[g]]
                 else:
-                    left = self.volume[last] / self.plain[t, last] / (self.volume[whole] / self.plain[t, whole])
+                    left = self.left[t, whole]
                     most = 1.0
                     for g in range(1, level):
                         most *= self.fan[g]
@@ -387,8 +396,7 @@ class Rows(Ahead):
             elif self.shares[t, g]:
                 most *= self.fan[g]
         if most > 1.0 and not self.nearby:
-            last = self.size - 1
-            left = self.volume[last] / self.plain[t, last] / (self.volume[whole] / self.plain[t, whole])
+            left = self.left[t, whole]
             most = min(most, left)
         return most
 

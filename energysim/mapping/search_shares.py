@@ -76,6 +76,11 @@ class Shares(State):
         for n in range(windows.loops):
             if windows.passes[n]:
                 reach += windows.steps[n] * (windows.bounds[n] - 1)
+        if self.ragged:
+            # loops with a partial last step return from anywhere
+            slid = self.most_kept(step, whole)
+            self.window[place], self.window[place + 1] = 1.0 - slid, 0.0
+            return
         for b in range(2, left + 1):
             if left % b:
                 continue

@@ -19,6 +19,9 @@ from energysim.workload.layer import DIMS, Layer, Rank, Tensor
 Numbers = NDArray[Any]
 """float64 or integer arrays; which one is said where it matters."""
 
+KERNEL = frozenset("RST")
+"""Dims of a kernel, which are small."""
+
 
 @cache
 def divisors(number: int) -> tuple[int, ...]:
@@ -39,12 +42,40 @@ def primes(number: int) -> tuple[int, ...]:
     return tuple([*found, rest] if rest > 1 else found)
 
 
+SMOOTH = 7
+"""A number without larger primes has divisors near every size."""
+
+FEW = 8
+"""Divisors that a number may have to count as hard to divide."""
+
+
+@cache
+def tile_sizes(number: int) -> tuple[int, ...]:
+    """Sizes that tiles of a dim may have when its last tiles may be partial, ascending: more than its divisors.
+
+    A number that is hard to divide (a prime above 7, and few divisors) is also divided as the next one without such
+    primes: 197 as 200, 55 as 56. Other numbers have their divisors.
+    """
+    every = divisors(number)
+    if len(every) > FEW or max(primes(number), default=1) <= SMOOTH:
+        return every
+    larger = number + 1
+    while max(primes(larger)) > SMOOTH:
+        larger += 1
+    return tuple(sorted({*every, *(size for size in divisors(larger) if size < number)}))
+
+
 @dataclass(frozen=True)
 class Lattice:
-    """Every tile whose size in each dim divides `sizes`; only dims larger than one are kept in `dims`."""
+    """Every tile whose size in each dim divides `sizes`; only dims larger than one are kept in `dims`.
+
+    `partial`: last tiles may be partial, so that tiles of all `tile_sizes` are there; kernel dims stay whole numbers of
+    tiles.
+    """
 
     layer: Layer
     sizes: tuple[int, ...]
+    partial: bool = False
 
     @cached_property
     def dims(self) -> tuple[str, ...]:
@@ -53,9 +84,15 @@ class Lattice:
 
     @cached_property
     def values(self) -> tuple[Numbers, ...]:
-        """Divisors of each kept dim, ascending, int64."""
+        """Tile sizes of each kept dim, ascending, int64: its divisors, or `tile_sizes`."""
         sizes = dict(zip(DIMS, self.sizes, strict=True))
-        return tuple(np.array(divisors(sizes[d]), dtype=np.int64) for d in self.dims)
+        found = (tile_sizes(sizes[d]) if self.partial and d not in KERNEL else divisors(sizes[d]) for d in self.dims)
+        return tuple(np.array(each, dtype=np.int64) for each in found)
+
+    @cached_property
+    def ragged(self) -> bool:
+        """Whether some tile size is no divisor."""
+        return any(bool((values[-1] % values).any()) for values in self.values)
 
     @cached_property
     def shape(self) -> tuple[int, ...]:

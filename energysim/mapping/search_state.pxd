@@ -10,7 +10,11 @@ cdef class State:
     cdef double[:, ::1] least_last
     cdef integer[:, ::1] value
     cdef integer[:, :, ::1] product, ratio
-    cdef unsigned char[:, :, ::1] by_prime
+    cdef unsigned char[:, :, ::1] by_prime, returns
+    cdef integer ragged
+    cdef double[:, ::1] moving, left
+    cdef integer[:, ::1] cut, waits
+    cdef integer[::1] cuts
     cdef integer[:, ::1] touches
     cdef double[:, ::1] plain, reuse
     cdef double[::1] volume

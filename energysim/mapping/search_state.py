@@ -27,6 +27,7 @@ class State:
         self.count, self.stride, self.digits = t["count"], t["stride"], t["digits"]
         self.value, self.product, self.ratio = t["value"], t["product"], t["ratio"]
         self.by_prime = t["by_prime"]
+        self.ragged, self.returns, self.moving, self.left = t["ragged"], t["returns"], t["moving"], t["left"]
         self.touches, self.plain, self.reuse, self.volume = t["touches"], t["plain"], t["reuse"], t["volume"]
         self.fits, self.spreads, self.pairs = t["fits"], t["spreads"], t["pairs"]
         self.fan, self.shares, self.passes, self.untiled = t["fan"], t["shares"], t["passes"], t["untiled"]
@@ -115,6 +116,10 @@ class State:
         self.bound = np.ones((levels + 1, dims), dtype=np.int64)
         self.stretch = np.ones((levels + 1, dims), dtype=np.int64)
         self.order = np.tile(np.arange(dims, dtype=np.int64), (levels + 1, 1))
+        # of loops with a partial last step: whether the dim has one so far, and whether instances wait for its return
+        self.cut = np.zeros((levels + 1, dims), dtype=np.int64)
+        self.cuts = np.zeros(levels + 1, dtype=np.int64)
+        self.waits = np.zeros((levels + 1, dims), dtype=np.int64)
         self.reads = np.zeros((levels + 2, levels + 1))
         self.writes = np.zeros((levels + 2, levels + 1))
         self.now_tile = np.zeros(dims, dtype=np.int64)

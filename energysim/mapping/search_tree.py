@@ -75,12 +75,13 @@ class Tree(Heaps):
         self.width = 20
         self.expand(1, self.root_pj, 1)
         self.open_pj = self.root_pj + self.inside[0, self.size - 1]
-        if self.stopped == 0 and self.best_pj < INFINITE and perf_counter() >= until:
+        if self.stopped == 0 and self.limit_pj < INFINITE and perf_counter() >= until:
             self.stopped = 2
-        self.climb()
+        if not self.ragged:
+            self.climb()
         for width in (50, 0):
             if self.stopped == 0:
-                if width == 0:
+                if width == 0 and not self.ragged:
                     self.climb()
                 self.narrow()
                 self.width = width
@@ -98,7 +99,7 @@ class Tree(Heaps):
 
     def late(self) -> int:
         """Whether to stop here."""
-        if self.stopped == 0 and self.sparing == 0 and (self.best_pj < INFINITE or self.cap_cycles < INFINITE):
+        if self.stopped == 0 and self.sparing == 0 and (self.limit_pj < INFINITE or self.cap_cycles < INFINITE):
             if self.nodes >= self.most_nodes:
                 self.stopped = 1
             elif self.nodes % WATCHED == 0:
@@ -300,6 +301,8 @@ class Tree(Heaps):
         for d in range(self.dims):
             if self.bound[level - 1, d] > 1:
                 mask |= 1 << d
+                if self.ragged and self.waits[level, d]:
+                    mask |= 1 << (self.dims + d)
         if self.class_start[mask] < 0:
             self.make_classes(mask)
         for which in range(self.class_start[mask], self.class_end[mask]):

@@ -19,6 +19,7 @@ from energysim.workload.layer import Layer
 
 Slots = list[tuple[str, str | None]]
 Bypass = dict[str, frozenset[str]]
+Sizes = Map[str, frozenset[int]]
 Bounds = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -37,6 +38,34 @@ def splits(number: int, parts: int) -> Iterator[tuple[int, ...]]:
                 yield (first, *rest)
 
 
+def chains(size: int, sizes: frozenset[int], accelerator: Accelerator) -> Iterator[tuple[int, ...]]:
+    """Bounds for all slots of which every tile is one of `sizes` and a whole number of the next one inside.
+
+    The dim itself, whole, may be any number of tiles of which the last is partial.
+    """
+
+    def outward(level: int, tile: int, inside: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+        if level < 0:
+            yield from [inside] * (tile == size)
+            return
+        item = accelerator.levels[level]
+        for outer in sizes:
+            if outer >= tile and (outer % tile == 0 or outer == size):
+                steps = -(-outer // tile)
+                if isinstance(item, Memory):
+                    yield from outward(level - 1, outer, (steps, *inside))
+                elif steps * tile == outer and steps in sizes:
+                    for split in splits(steps, len(item.axes)):
+                        yield from outward(level - 1, outer, (*split, *inside))
+        if isinstance(item, Array):
+            for steps in sizes:
+                if (steps - 1) * tile < size < steps * tile:
+                    for split in splits(steps, len(item.axes)):
+                        yield from outward(level - 1, size, (*split, *inside))
+
+    return outward(len(accelerator.levels) - 1, 1, ())
+
+
 def slots(accelerator: Accelerator) -> Slots:
     """Places where a loop may stand: (level, axis or None)."""
     found: Slots = []
@@ -49,9 +78,15 @@ def slots(accelerator: Accelerator) -> Slots:
 
 
 def all_mappings(
-    layer: Layer, accelerator: Accelerator, bypass: Bypass, constraints: Constraints = EVERYTHING
+    layer: Layer,
+    accelerator: Accelerator,
+    bypass: Bypass,
+    constraints: Constraints = EVERYTHING,
+    sizes: Sizes | None = None,
 ) -> Iterator[tuple[Mapping, Bounds]]:
     """Every even mapping of a dataflow once: nests with an array of bounds, a row for each legal way to split the dims.
+
+    `sizes`: tile sizes by dim, where last tiles may be partial.
 
     The nest gives the loop orders; loops of bound 1, which have no order, stand outermost in the order of the dims.
     """
@@ -60,7 +95,11 @@ def all_mappings(
     outer = [level.name for level in accelerator.memories[:-1]]
     blocks_of = {name: [(name, axis) for n, axis in places if n == name] for name, _ in places}
     legal = []
-    for split in product(*(list(splits(layer.dims[d], len(places))) for d in dims)):
+    ways = [
+        sorted(set(chains(layer.dims[d], sizes[d], accelerator) if sizes else splits(layer.dims[d], len(places))))
+        for d in dims
+    ]
+    for split in product(*ways):
         bounds = {(place, d): f[i] for d, f in zip(dims, split, strict=True) for i, place in enumerate(places)}
         blocks = {
             name: tuple(Loop(d, bounds[place, d], place[1]) for place in here for d in dims)
@@ -141,12 +180,16 @@ class Costs:
 
 
 def all_costs(
-    layer: Layer, accelerator: Accelerator, table: EnergyTable, constraints: Constraints = EVERYTHING
+    layer: Layer,
+    accelerator: Accelerator,
+    table: EnergyTable,
+    constraints: Constraints = EVERYTHING,
+    sizes: Sizes | None = None,
 ) -> Costs:
-    """Energy and latency of every even mapping of a dataflow, with every choice of bypasses."""
+    """Energy and latency of every even mapping of a dataflow, with every choice of bypasses and of `sizes` of tiles."""
     energies, times = [np.zeros(0)], [np.zeros(0)]
     for bypass in bypass_choices(layer, accelerator):
-        for mapping, bounds in all_mappings(layer, accelerator, bypass, constraints):
+        for mapping, bounds in all_mappings(layer, accelerator, bypass, constraints, sizes):
             values, steps = count_many(layer, accelerator, mapping.nest, bounds)
             prices = unit_prices(layer, accelerator, table, mapping, values)
             cycles = latencies(layer, accelerator, mapping, bounds, values, steps)

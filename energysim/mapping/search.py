@@ -1,8 +1,8 @@
 """The mapping search behind one function: `find_mapping` places a layer on an accelerator at the least energy.
 
-The map space: even tilings (every memory holds its tiles at one depth of the nest) by divisors of the dims, spatial
-factors on every array axis, any order of the loops of each memory, optional bypasses, cut down by a named dataflow and
-by constraints of the user's own.
+The map space: even tilings (every memory holds its tiles at one depth of the nest) by divisors of the dims or with a
+partial last tile, spatial factors on every array axis, any order of the loops of each memory, optional bypasses, cut
+down by a named dataflow and by constraints of the user's own.
 """
 
 from collections.abc import Iterator, Sequence
@@ -82,7 +82,8 @@ def find_mapping(
 ) -> SearchResult:
     """The best mapping of a layer on an accelerator, within a dataflow and constraints, by energy, latency or product.
 
-    `partial`: the last tiles of a dim that is hard to divide may be partial (`tile_sizes`).
+    `partial`: last tiles of a dim that is hard to divide may be partial, and those of one that fills no axis of an array
+    where time counts (`tile_sizes`).
     `uneven`: tensors of one memory may be held at different depths of the nest (least energy, no limits on tiles).
     `limits` say how much work the proof may take. Deterministic, unless `time_budget_s` (seconds, above 0) ends the
     search: then the best mapping so far is returned with its bound; the first quick dive always ends. Raises InputError
@@ -93,7 +94,7 @@ def find_mapping(
     if too_large := does_not_hold(layer, accelerator):
         raise NothingFitsError(too_large)
     limits = limits or Limits()
-    search = _Search(layer, accelerator, table, dataflow, constraints, limits, time_budget_s, partial and not uneven)
+    search = _Search(layer, accelerator, table, dataflow, constraints, limits, time_budget_s, objective, partial)
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, OBJECTIVES)
     if (objective != "energy" or uneven) and products(layer, accelerator) is not None:
@@ -129,7 +130,7 @@ def find_front(
     energy at its latency or below.
     """
     limits = limits or Limits()
-    search = _Search(layer, accelerator, table, dataflow, constraints, limits, time_budget_s, partial)
+    search = _Search(layer, accelerator, table, dataflow, constraints, limits, time_budget_s, "front", partial)
     return tuple(search.result(found, found.open_pj, found.proven) for found in search.front())
 
 
@@ -161,6 +162,7 @@ class _Search:
         constraints: Sequence[Restriction],
         limits: Limits,
         time_budget_s: float | None,
+        objective: str,
         partial: bool,
     ) -> None:
         self.began = perf_counter()
@@ -175,9 +177,10 @@ class _Search:
         self.missed_pj = inf
         self.tables = self._tables(Lattice(layer, tuple(layer.dims[d] for d in DIMS)))
         # what an index of three dims costs, or products that are shared, is not known for partial tiles
-        ragged = Lattice(layer, tuple(layer.dims[d] for d in DIMS), partial=partial)
+        timed = objective != "energy" or table.idle_power_w > 0.0
+        ragged = Lattice(layer, tuple(layer.dims[d] for d in DIMS), axis_widths(accelerator) if timed else ())
         exact = not any(tables.unsure or tables.problem.products for tables in self.tables)
-        self.ragged = self._tables(ragged) if ragged.ragged and exact else []
+        self.ragged = self._tables(ragged) if partial and ragged.ragged and exact else []
 
     def _tables(self, lattice: Lattice) -> list[Tables]:
         """A problem for every choice of bypasses, as the tables of its search."""
@@ -188,10 +191,13 @@ class _Search:
                 found.append(Tables(problem))
         return found
 
-    def least(self, cap_cycles: float, *, any_will_do: bool = False) -> _Found | None:
-        """The mapping of least energy (or just any) of at most so many cycles; None when none was found."""
+    def least(self, cap_cycles: float, *, any_will_do: bool = False, whole: bool = False) -> _Found | None:
+        """The mapping of least energy (or just any) of at most so many cycles; None when none was found.
+
+        `whole`: without partial last tiles.
+        """
         best, winner, open_pj = self._walk(self.tables, cap_cycles, inf, any_will_do)
-        if self.ragged and not (winner and any_will_do):
+        if self.ragged and not whole and not (winner and any_will_do):
             # whole tiles are among these: what is open of them is open here
             best, better, open_pj = self._walk(self.ragged, cap_cycles, best, any_will_do)
             winner = better or winner
@@ -225,7 +231,9 @@ class _Search:
                 if root >= tree.limit_pj:
                     continue
                 tree.start()
-            tree.search(self.limits.nodes, self.until, any_will_do)
+            # a node with partial tiles is dearer, and under a cap there are many searches
+            fewer = 4 if choices is self.ragged and cap_cycles < inf else 1
+            tree.search(self.limits.nodes // fewer, self.until, any_will_do)
             self.cut_short |= tree.stopped == OUT_OF_TIME
             open_pj = min(open_pj, tree.open_pj)
             self.candidates += tree.candidates
@@ -272,18 +280,34 @@ class _Search:
             found = faster
 
     def least_cycles(self, high: int) -> int:
-        """The fewest cycles of any mapping, by halving: from what every mapping takes to `high`, a known one's."""
+        """The fewest cycles of any mapping, of which `high` is a known one's: by halving, from what every mapping takes.
+
+        Partial tiles are tried after whole ones, from `high` downward: the nearest that none reaches is mostly the first.
+        """
         accelerator, layer = self.accelerator, self.layer
         points = layer.points / accelerator.instances(accelerator.compute.name)
-        low = ceil(points * min(tables.problem.cycles_per_step for tables in self.tables) * (1.0 - ROUNDING))
-        middle = low
+        least = low = ceil(points * min(tables.problem.cycles_per_step for tables in self.tables) * (1.0 - ROUNDING))
+        middle, self.missed_pj = low, inf
+        missed = {low - 1: inf}
         while low < high:
-            found = self.least(middle, any_will_do=True)
+            found = self.least(middle, any_will_do=True, whole=True)
             if found is None:
+                missed[middle], self.missed_pj = self.missed_pj, inf
                 low = middle + 1
             else:
                 high = found.cycles
             middle = (low + high) // 2
+        step = 1
+        while self.ragged and high > least and step:
+            cap = max(least, high - step)
+            found = self.least(cap, any_will_do=True)
+            if found is not None:
+                high, step = found.cycles, 2 * step
+                continue
+            missed[cap], self.missed_pj = self.missed_pj, inf
+            step = 0 if cap == high - 1 else max(1, step // 4)
+        # only what stands right below the result has to be proven impossible
+        self.missed_pj = missed.get(high - 1, inf)
         return high
 
     def fastest(self) -> SearchResult:
@@ -331,6 +355,11 @@ def ready(tables: Tables, share: float, cap_cycles: float) -> Tree:
     tree.cap(cap_cycles)
     tree.ready()
     return tree
+
+
+def axis_widths(accelerator: Accelerator) -> tuple[int, ...]:
+    """Instances on the axes of all arrays, each once."""
+    return tuple(sorted({axis.size for array in accelerator.arrays for axis in array.axes}))
 
 
 def check_budget(time_budget_s: float | None) -> None:

@@ -249,8 +249,8 @@ class Costs(Partial):
         steps = self.volume[self.size - 1]
         for g in range(1, self.levels + 1):
             steps /= self.volume[self.flat_space[g]] if g <= level else self.fan[g]
-        if level == self.levels and self.cuts[level]:
-            steps = self.partial_steps()
+        if self.ragged:
+            steps = self.partial_steps(level)
         most = steps * self.operations
         instances = 1.0
         for m in range(self.levels):

@@ -28,6 +28,13 @@ class Partial(Rows):
         self.chain_bound = np.zeros(room, dtype=np.int64)
         self.chain_kind = np.zeros(room, dtype=np.int64)
         self.chain_loop = np.zeros(room, dtype=np.int64)
+        self.part_bound = np.zeros((2, room), dtype=np.int64)
+        self.part_kind = np.zeros((2, room), dtype=np.int64)
+        self.part_number = np.zeros(2, dtype=np.int64)
+        # sums of windows already found, by a hash of their loops
+        self.sum_key = np.zeros(1 << 10, dtype=np.int64)
+        self.sum_held, self.sum_kept = np.zeros(1 << 10), np.zeros(1 << 10)
+        self.sums = 0
 
     def find_cuts(self, level: int) -> None:
         """After a row is placed: which dims have a partial last tile so far, and which loops outside leave some waiting."""
@@ -175,12 +182,10 @@ class Partial(Rows):
         """Words needed over all steps (`advanced` -1), or kept over the steps at which a loop advances."""
         total = 1.0
         for w in range(self.rank_start[t], self.rank_start[t + 1]):
-            rank = (
-                self.dim_parts(self.ranks[w, 1], self.ranks[w, 2], t, child, level, apart, advanced),
-                self.dim_parts(self.ranks[w, 3], self.ranks[w, 4], t, child, level, apart, advanced),
-            )
-            held, kept = held_and_kept(rank)
-            total *= held if advanced < 0 else kept
+            for side in range(2):
+                self.dim_parts(side, self.ranks[w, 1 + 2 * side], t, child, level, apart, advanced)
+            place = self.window_sums(w)
+            total *= self.sum_held[place] if advanced < 0 else self.sum_kept[place]
             if total == 0.0:
                 return 0.0
         for d in range(self.dims):
@@ -195,11 +200,9 @@ class Partial(Rows):
                     total *= self.waiting_words(d, length, advanced)
         return total
 
-    def dim_parts(self, d: int, coefficient: int, t: int, child: int, level: int, apart: int, advanced: int) -> object:
-        """A dim of a window as `positions` takes it: coefficient, size, loops with their parts."""
-        number = self.chain(d, t, child, level, apart)
-        found: list[tuple[int, int]] = []
-        before, last = 0, -1
+    def dim_parts(self, side: int, d: int, t: int, child: int, level: int, apart: int, advanced: int) -> None:
+        """Loops of a window's dim with their parts as `positions` takes them."""
+        number, found = self.chain(d, t, child, level, apart), 0
         for i in range(number):
             kind, part = self.chain_kind[i], FREE
             if kind == TIME and advanced >= 0 and self.chain_loop[i] >= advanced:
@@ -211,13 +214,58 @@ class Partial(Rows):
             elif kind == TILE:
                 part = INSIDE
             bound = self.chain_bound[i]
-            if part == last and part != OWN:
+            if found > 0 and part == self.part_kind[side, found - 1] and part != OWN:
                 # neighbours of one part are one loop
-                bound *= before
-                found.pop()
-            found.append((int(bound), int(part)))
-            before, last = bound, part
-        return int(coefficient), int(self.value[d, self.count[d] - 1]), tuple(found)
+                found -= 1
+                bound *= self.part_bound[side, found]
+            self.part_bound[side, found], self.part_kind[side, found] = bound, part
+            found += 1
+        self.part_number[side] = found
+
+    def window_sums(self, w: int) -> int:
+        """Where the two sums of `held_and_kept` stand for the loops of a window that are in hand."""
+        windows = self.windows
+        code = windows.mixed(1, w)
+        for side in range(2):
+            code = windows.mixed(code, self.part_number[side])
+            for i in range(self.part_number[side]):
+                code = windows.mixed(code, self.part_bound[side, i] * 8 + self.part_kind[side, i])
+        if code == 0:
+            code = 1
+        mask = len(self.sum_key) - 1
+        slot = code & mask
+        while self.sum_key[slot] != 0:
+            if self.sum_key[slot] == code:
+                return slot
+            slot = (slot + 1) & mask
+        if 2 * self.sums > mask:
+            self.more_sums()
+            return self.window_sums(w)
+        held, kept = held_and_kept((self.rank_dim(w, 0), self.rank_dim(w, 1)))
+        self.sum_key[slot], self.sum_held[slot], self.sum_kept[slot] = code, held, kept
+        self.sums += 1
+        return slot
+
+    def more_sums(self) -> None:
+        """Twice the memory for sums."""
+        keys, held, kept = self.sum_key, self.sum_held, self.sum_kept
+        number = len(keys)
+        self.sum_key = np.zeros(2 * number, dtype=np.int64)
+        self.sum_held, self.sum_kept = np.zeros(2 * number), np.zeros(2 * number)
+        mask = 2 * number - 1
+        for i in range(number):
+            if keys[i] != 0:
+                slot = keys[i] & mask
+                while self.sum_key[slot] != 0:
+                    slot = (slot + 1) & mask
+                self.sum_key[slot], self.sum_held[slot], self.sum_kept[slot] = keys[i], held[i], kept[i]
+
+    def rank_dim(self, w: int, side: int) -> object:
+        """A dim of a window as `positions` takes it: coefficient, size, loops with their parts."""
+        d, found = self.ranks[w, 1 + 2 * side], []
+        for i in range(self.part_number[side]):
+            found.append((int(self.part_bound[side, i]), int(self.part_kind[side, i])))
+        return int(self.ranks[w, 2 + 2 * side]), int(self.value[d, self.count[d] - 1]), tuple(found)
 
     def copies(self, t: int, level: int) -> float:
         """Pairs of an instance of the gaps to a level and an output, by the dims that are no index of it."""
@@ -228,12 +276,21 @@ class Partial(Rows):
                 total *= self.covered(self.value[d, self.count[d] - 1], number, -1, 0, 3)
         return total
 
-    def partial_steps(self) -> float:
-        """Steps of the compute units."""
+    def partial_steps(self, level: int) -> float:
+        """Steps of the compute units, at least while a mapping is placed to a level only."""
         total = 1.0
         for d in range(self.dims):
-            number = self.chain(d, -1, self.levels, self.levels, 0)
-            total *= self.covered(self.value[d, self.count[d] - 1], number, -1, 0, 2)
+            size = self.value[d, self.count[d] - 1]
+            if level == self.levels and self.cut[level, d]:
+                number = self.chain(d, -1, self.levels, level, 0)
+                total *= self.covered(size, number, -1, 0, 2)
+            else:
+                spread = 1
+                for g in range(1, level + 1):
+                    spread *= self.value[d, self.space[g, d]]
+                total *= (size + spread - 1) // spread
+        for g in range(level + 1, self.levels + 1):
+            total /= self.fan[g]
         return total
 
 

@@ -164,7 +164,7 @@ class Rows(Ahead):
         """Adds a dim's tile and spatial factor to a row, where tile and factors still fit."""
         if d == self.dims:
             if self.cap_cycles < INFINITE:
-                steps = self.volume[self.size - 1] / self.volume[space] * self.operations
+                steps = self.passes_of[space] * self.operations
                 for c in range(1, self.levels + 1):
                     if c != level:
                         steps /= self.fan[c]
@@ -236,7 +236,7 @@ class Rows(Ahead):
                     self.exchange(t, level)
                 self.bound_boundary(t, level, tile, space, whole, self.reuse[t, last] / self.reuse[t, whole])
         if level == self.idle_gap:
-            steps = self.volume[last] / self.volume[space]
+            steps = self.passes_of[space]
             for c in range(1, level):
                 steps /= self.fan[c]
             total += self.idle_pj * (1.0 - self.stall_share) * steps * self.operations

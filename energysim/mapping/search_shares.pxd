@@ -13,5 +13,7 @@ cdef class Shares(State):
     cdef void fill_setting(self, integer w, integer ta, integer sa, integer tb, integer sb, integer loose)
     @cython.locals(whole=double, least=double, end=double, slid=double, share=double, fresh=double, reach=integer, n=integer, b=integer, most=integer, k=integer, home=integer, low=integer, high=integer, j=integer, kept=integer)
     cdef void fill_fresh(self, integer place, integer step, integer left, integer other, integer more, integer loose)
+    @cython.locals(whole=double, slid=double, most=integer, k=integer, j=integer, kept=integer, share=double, fresh=double)
+    cdef void fill_partial(self, integer place, integer step, integer left, integer other, integer more)
     @cython.locals(share=double, most=integer, kept=integer, reach=integer, shift=integer, n=integer)
     cdef double most_kept(self, integer step, double whole)

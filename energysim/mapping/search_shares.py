@@ -51,16 +51,22 @@ class Shares(State):
         na, nb = self.count[a], self.count[b]
         p, r, m, n = self.value[a, ta], self.value[b, tb], self.value[a, sa], self.value[b, sb]
         place = self.window_start[w] + ((((loose * na + ta) * na + sa) * nb + tb) * nb + sb) * FIELDS
-        left_a = self.value[a, na - 1] // (p * m)
-        left_b = self.value[b, nb - 1] // (r * n)
+        left_a = (self.value[a, na - 1] + p * m - 1) // (p * m)
+        left_b = (self.value[b, nb - 1] + r * n - 1) // (r * n)
         for alone in range(2):
             windows.begin(u, v, p, r)
             if not alone:
                 windows.spread(u * p, m, self.ranks[w, 5])
                 windows.spread(v * r, n, self.ranks[w, 5])
             self.window[place + 5 * alone] = windows.kept(0)
-            self.fill_fresh(place + 5 * alone + 1, u * p * m, left_a, v * r * n, left_b, loose)
-            self.fill_fresh(place + 5 * alone + 3, v * r * n, left_b, u * p * m, left_a, loose)
+            if self.by_parts[a]:
+                self.fill_partial(place + 5 * alone + 1, u * p * m, left_a, v * r * n, left_b)
+            else:
+                self.fill_fresh(place + 5 * alone + 1, u * p * m, left_a, v * r * n, left_b, loose)
+            if self.by_parts[b]:
+                self.fill_partial(place + 5 * alone + 3, v * r * n, left_b, u * p * m, left_a)
+            else:
+                self.fill_fresh(place + 5 * alone + 3, v * r * n, left_b, u * p * m, left_a, loose)
 
     def fill_fresh(self, place: int, step: int, left: int, other: int, more: int, loose: int) -> None:
         """The least share of fresh words while the innermost loop slides the tile by `step`, and the most at its ends.
@@ -76,11 +82,6 @@ class Shares(State):
         for n in range(windows.loops):
             if windows.passes[n]:
                 reach += windows.steps[n] * (windows.bounds[n] - 1)
-        if self.ragged:
-            # loops with a partial last step return from anywhere
-            slid = self.most_kept(step, whole)
-            self.window[place], self.window[place + 1] = 1.0 - slid, 0.0
-            return
         for b in range(2, left + 1):
             if left % b:
                 continue
@@ -99,6 +100,26 @@ class Shares(State):
             least = min(least, fresh)
             end = min(end, share)
         self.window[place], self.window[place + 1] = least, end
+
+    def fill_partial(self, place: int, step: int, left: int, other: int, more: int) -> None:
+        """The same where the last step of the innermost loop, or of loops outside it, may be partial.
+
+        It returns from anywhere, and at two steps in three at most: of three steps one is alone in its turn.
+        """
+        windows = self.windows
+        whole = windows.kept(0) * 1.0
+        slid = self.most_kept(step, whole)
+        most = 0
+        for k in range(1 - left, left):
+            for j in range(1 - more, more):
+                if k != 0 or j != 0:
+                    kept = windows.kept(k * step + j * other)
+                    most = max(most, kept)
+        share = most / whole
+        fresh = 1.0 - slid
+        if share > slid:
+            fresh -= (share - slid) * 2.0 / 3.0
+        self.window[place], self.window[place + 1] = fresh, 0.0
 
     def most_kept(self, step: int, whole: float) -> float:
         """The largest share kept at any multiple of a step (tiles without gaps keep most at the step itself)."""

@@ -50,32 +50,37 @@ FEW = 8
 
 
 @cache
-def tile_sizes(number: int) -> tuple[int, ...]:
+def tile_sizes(number: int, widths: tuple[int, ...] = ()) -> tuple[int, ...]:
     """Sizes that tiles of a dim may have when its last tiles may be partial, ascending: more than its divisors.
 
     A number that is hard to divide (a prime above 7, and few divisors) is also divided as the next one without such
-    primes: 197 as 200, 55 as 56. Other numbers have their divisors.
+    primes: 197 as 200, 55 as 56. An array's axis of one of `widths`, which passes over the dim in fewer steps than any
+    divisor does, may be full: 320 on 128 as 128, 256. Other numbers have their divisors.
     """
-    every = divisors(number)
-    if len(every) > FEW or max(primes(number), default=1) <= SMOOTH:
-        return every
-    larger = number + 1
-    while max(primes(larger)) > SMOOTH:
-        larger += 1
-    return tuple(sorted({*every, *(size for size in divisors(larger) if size < number)}))
+    found = {*divisors(number)}
+    for width in widths:
+        passes = -(-number // width)
+        if passes < number // max(size for size in divisors(number) if size <= width):
+            found |= {width * n for n in divisors(passes) if width * n < number}
+    if len(divisors(number)) <= FEW and max(primes(number), default=1) > SMOOTH:
+        larger = number + 1
+        while max(primes(larger)) > SMOOTH:
+            larger += 1
+        found |= {size for size in divisors(larger) if size < number}
+    return tuple(sorted(found))
 
 
 @dataclass(frozen=True)
 class Lattice:
     """Every tile whose size in each dim divides `sizes`; only dims larger than one are kept in `dims`.
 
-    `partial`: last tiles may be partial, so that tiles of all `tile_sizes` are there; kernel dims stay whole numbers of
-    tiles.
+    `widths`: last tiles may be partial, so that tiles of all `tile_sizes` for these axes are there; kernel dims stay
+    whole numbers of tiles.
     """
 
     layer: Layer
     sizes: tuple[int, ...]
-    partial: bool = False
+    widths: tuple[int, ...] | None = None
 
     @cached_property
     def dims(self) -> tuple[str, ...]:
@@ -86,8 +91,11 @@ class Lattice:
     def values(self) -> tuple[Numbers, ...]:
         """Tile sizes of each kept dim, ascending, int64: its divisors, or `tile_sizes`."""
         sizes = dict(zip(DIMS, self.sizes, strict=True))
-        found = (tile_sizes(sizes[d]) if self.partial and d not in KERNEL else divisors(sizes[d]) for d in self.dims)
-        return tuple(np.array(each, dtype=np.int64) for each in found)
+        return tuple(np.array(self._sizes(d, sizes[d]), dtype=np.int64) for d in self.dims)
+
+    def _sizes(self, dim: str, size: int) -> tuple[int, ...]:
+        """Tile sizes of a dim."""
+        return divisors(size) if self.widths is None or dim in KERNEL else tile_sizes(size, self.widths)
 
     @cached_property
     def ragged(self) -> bool:

@@ -14,10 +14,10 @@ cdef class State:
     cdef integer ragged
     cdef double[:, ::1] moving, left
     cdef integer[:, ::1] cut, waits
-    cdef integer[::1] cuts
+    cdef integer[::1] cuts, by_parts
     cdef integer[:, ::1] touches
     cdef double[:, ::1] plain, reuse
-    cdef double[::1] volume
+    cdef double[::1] volume, passes_of
     cdef unsigned char[:, ::1] fits, spreads
     cdef unsigned char[:, :, :, ::1] pairs
     cdef double[::1] fan

@@ -28,6 +28,7 @@ class State:
         self.value, self.product, self.ratio = t["value"], t["product"], t["ratio"]
         self.by_prime = t["by_prime"]
         self.ragged, self.returns, self.moving, self.left = t["ragged"], t["returns"], t["moving"], t["left"]
+        self.by_parts, self.passes_of = t["by_parts"], t["passes_of"]
         self.touches, self.plain, self.reuse, self.volume = t["touches"], t["plain"], t["reuse"], t["volume"]
         self.fits, self.spreads, self.pairs = t["fits"], t["spreads"], t["pairs"]
         self.fan, self.shares, self.passes, self.untiled = t["fan"], t["shares"], t["passes"], t["untiled"]

@@ -136,6 +136,7 @@ class Tables:
             "ratio": ratio,
             "by_prime": self._by_prime(ratio),
             "volume": lattice.product(frozenset(lattice.dims)),
+            "passes_of": self._left(frozenset()),
             **self._partial(value, ratio),
         }
 
@@ -154,7 +155,9 @@ class Tables:
         """
         lattice = self.problem.lattice
         if not lattice.ragged:
-            return {"ragged": 0, "returns": np.zeros((1, 1, 1), dtype=np.uint8), "moving": np.ones((1, 1))}
+            by_parts = np.zeros(len(lattice.dims), dtype=np.int64)
+            none = {"returns": np.zeros((1, 1, 1), dtype=np.uint8), "moving": np.ones((1, 1))}
+            return {"ragged": 0, "by_parts": by_parts, **none}
         returns, moving = np.zeros(ratio.shape, dtype=np.uint8), np.ones(value.shape)
         for d, values in enumerate(lattice.values):
             size = int(values[-1])
@@ -169,7 +172,8 @@ class Tables:
                         moving[d, : len(values)][inside] = np.minimum(
                             moving[d, : len(values)][inside], 1.0 - waiting / size
                         )
-        return {"ragged": 1, "returns": returns, "moving": moving}
+        by_parts = np.array([int((values[-1] % values).any()) for values in lattice.values], dtype=np.int64)
+        return {"ragged": 1, "by_parts": by_parts, "returns": returns, "moving": moving}
 
     def _tensors(self) -> dict[str, Any]:
         """How tiles touch each tensor; windows that are alike have one table, which the search fills."""

@@ -17,6 +17,8 @@ cdef class Tree(Heaps):
     @cython.locals(level=integer, w=integer)
     cpdef double start(self)
     @cython.locals(w=integer)
+    @cython.locals(least=double, most=double, copies=double, level=integer, t=integer, c=integer)
+    cdef double least_outside(self)
     cpdef double borrow(self, Tree lender)
     cpdef void limit(self, double pj) noexcept
     cpdef void cap(self, double cycles) noexcept

@@ -40,11 +40,27 @@ class Tree(Heaps):
 
     def start(self) -> float:
         """Rows of all levels, inward to outward; the least that any mapping can cost, in pJ. `ready` comes first."""
+        least = self.least_outside()
+        for level in range(1, self.levels + 1):
+            for w in range(self.size):
+                self.outside[level, w] = least
         for level in range(self.levels, 0, -1):
             self.rows(level)
         for w in range(self.size):
             self.outside[1, w] = self.root_pj
         return self.root_pj + self.inside[0, self.size - 1]
+
+    def least_outside(self) -> float:
+        """What lies outside any row costs at least: first visits of outputs, which read nothing back, are below zero."""
+        least, most = self.root_pj, 1.0
+        for level in range(1, self.levels):
+            most *= self.fan[level]
+            for t in range(self.tensors):
+                c = self.child[t, level]
+                if c > 0 and self.is_output[t]:
+                    copies = min(most, self.left[t, 0])
+                    least += min(0.0, self.first[t, c] * copies + self.least_last[t, c]) * self.elements[t]
+        return least
 
     def borrow(self, lender: Any) -> float:
         """The same without rows of one's own but those of level 1: inside of it, a search that has started lends."""
@@ -202,7 +218,7 @@ class Tree(Heaps):
         outer = self.flat_tile[level - 1]
         total = self.tile_pj[level, tile]
         if self.cap_cycles < INFINITE:
-            steps = self.volume[self.size - 1] / self.volume[space] * self.operations
+            steps = self.passes_of[space] * self.operations
             for c in range(1, self.levels + 1):
                 if c != level:
                     steps /= self.volume[self.flat_space[c]] if c < level else self.fan[c]
@@ -222,7 +238,7 @@ class Tree(Heaps):
                 self.bound_boundary(t, level, tile, space, whole, run)
         self.nearby = 0
         if level == self.idle_gap:
-            steps = self.volume[self.size - 1] / self.volume[space]
+            steps = self.passes_of[space]
             for c in range(1, level):
                 steps /= self.volume[self.flat_space[c]]
             total += self.idle_pj * (1.0 - self.stall_share) * steps * self.operations

@@ -70,8 +70,8 @@ def find_uneven(search: "_Search") -> "SearchResult":
         left -= tree.nodes
         if tree.best_pj < limit:
             limit, best = tree.best_pj, (tree, uneven)
-    if even and slides(search.layer):
-        # with sliding windows not every even mapping has its like among those looked at
+    if even and (slides(search.layer) or search.ragged):
+        # with sliding windows or partial tiles not every even mapping has its like among those looked at
         open_pj = min(open_pj, even.open_pj)
     found = even
     if best is not None:

@@ -6,7 +6,7 @@ from math import floor, log10
 
 SI = ((1e-12, "p"), (1e-9, "n"), (1e-6, "µ"), (1e-3, "m"), (1.0, ""), (1e3, "k"), (1e6, "M"), (1e9, "G"), (1e12, "T"))
 
-SPACES = {False: "even mappings by divisors", True: "uneven mappings by divisors"}
+SPACES = {False: "even mappings", True: "uneven mappings by divisors"}
 """What a search covers, in words, by `uneven` (docs/decisions/): a proof holds for these and no others."""
 
 

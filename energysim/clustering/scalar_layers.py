@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from energysim.clustering import scalar_loops
+
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 
@@ -86,6 +88,9 @@ def _lower(row: Floats, low: int, opened: Floats, begin: int, blocks: Blocks) ->
     if count < 1 or not len(opened):
         return
     chosen = np.full(count + 2, begin, dtype=np.int64)
+    if scalar_loops.COMPILED:
+        scalar_loops.lower_row(row, low, opened, begin, *blocks.moments[:3], chosen, first)
+        return
     chosen[count + 1] = begin + len(opened) - 1
     step = 1 << (count.bit_length() - 1)
     while step:

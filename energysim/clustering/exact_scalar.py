@@ -60,8 +60,9 @@ def _assigned(
     mass = numbers[:0] if weights is None else weights.cpu().numpy()
     labels = np.empty(len(values), dtype=np.int64)
     if scalar_loops.COMPILED:
-        arrays = (np.ascontiguousarray(x) for x in (numbers, mass, firsts, books, rank))
-        inertia = scalar_loops.assign(*arrays, labels)
+        inertia = scalar_loops.assign(
+            np.ascontiguousarray(numbers), np.ascontiguousarray(mass), firsts, books, rank, labels
+        )
     else:
         inertia = 0.0
         for start in range(0, len(values), BLOCK):

@@ -31,6 +31,7 @@ KERNELS = (
     *(f"energysim.mapping.{name}" for name in SEARCH),
     "energysim.compressed.huffman_words",
     "energysim.clustering.scalar_loops",
+    "energysim.clustering.penalty_loops",
 )
 """All modules that are compiled."""
 

@@ -51,7 +51,8 @@ def add_calibration_commands(commands: Any) -> None:
         "which metric tracks measured energy: MACs, full adders, DeepK's total, traffic, our estimate; with intervals",
         "energysim validate\n  energysim validate mlperf_tiny_energy --format json",
     )
-    says = "eyeriss_alexnet, mlperf_tiny_energy, yang17 (default: all, and DeepK's design)"
+    says = "eyeriss_alexnet, eyeriss_vgg16, mlperf_tiny_energy, yang17, eyeriss_isca16_fig10"
+    says += " (default: all, and DeepK's design)"
     command.add_argument("reference", metavar="REFERENCE", nargs="*", help=says)
     command.add_argument("--format", choices=("table", "json"), default="table", help="table (default) or json")
 

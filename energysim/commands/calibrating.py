@@ -151,7 +151,7 @@ def validate_command(options: argparse.Namespace) -> None:
         for title, heads, rows in table_sections(table):
             show(section(f"{table.reference}: {title}", heads, rows), sys.stdout)
     if "mlperf_tiny_energy" in names:
-        title = "prices fitted to three networks of a submission, the fourth predicted"
+        title = "prices fitted to the other networks of a submission, each predicted"
         show(section(title, PRICE_HEADS, price_rows(summaries(tiny_fits()))), sys.stdout)
     if not options.reference:
         designs = [deepk_design(network) for network in RATES]

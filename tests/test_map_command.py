@@ -109,7 +109,7 @@ def test_bad_input_is_refused(small: str, tmp_path: Path, capsys: pytest.Capture
         (("map", small, "conv", *on, "--mapping", str(tmp_path / "none.yaml")), "no such file"),
         (("map", small, "conv", *on, "--mapping", str(wrong)), "bound must be an integer of at least 1, not -4"),
         (("map", small, "conv", *on, "--mapping", str(short)), "loops over M cover 3 of 4"),
-        (("map", small, "conv", *on, "--mapping", str(ragged), "--format", "timeloop"), "cover 8 of 6: partial tiles"),
+        (("map", small, "conv", *on, "--mapping", str(ragged), "--format", "timeloop"), "dram has two loops over P"),
         (("map", small, "conv", *on, "-o", str(tmp_path / "no" / "file")), "no such directory"),
     ):
         said = refused(capsys, *arguments)

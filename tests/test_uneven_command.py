@@ -78,7 +78,7 @@ def test_commands_take_it_and_say_so(files: Path, capsys: pytest.CaptureFixture[
         assert main([command, work[0], layer, *work[1:]]) == 0
         assert "among uneven mappings by divisors" in " ".join(capsys.readouterr().out.split())
     assert main(["explain", work[0], layer, "--on", "eyeriss"]) == 0
-    assert "among even mappings by divisors" in " ".join(capsys.readouterr().out.split())
+    assert "among even mappings" in " ".join(capsys.readouterr().out.split())
 
 
 def test_an_estimate_keeps_the_option(files: Path) -> None:

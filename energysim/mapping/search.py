@@ -82,8 +82,7 @@ def find_mapping(
 ) -> SearchResult:
     """The best mapping of a layer on an accelerator, within a dataflow and constraints, by energy, latency or product.
 
-    `partial`: last tiles of a dim that is hard to divide may be partial, and those of one that fills no axis of an array
-    where time counts (`tile_sizes`).
+    `partial`: last tiles may be partial where a dim is hard to divide, or fills no axis and time counts (`tile_sizes`).
     `uneven`: tensors of one memory may be held at different depths of the nest (least energy, no limits on tiles).
     `limits` say how much work the proof may take. Deterministic, unless `time_budget_s` (seconds, above 0) ends the
     search: then the best mapping so far is returned with its bound; the first quick dive always ends. Raises InputError
@@ -280,9 +279,9 @@ class _Search:
             found = faster
 
     def least_cycles(self, high: int) -> int:
-        """The fewest cycles of any mapping, of which `high` is a known one's: by halving, from what every mapping takes.
+        """The fewest cycles of any mapping, by halving: from what every mapping takes to `high`, a known one's.
 
-        Partial tiles are tried after whole ones, from `high` downward: the nearest that none reaches is mostly the first.
+        Partial tiles are tried after whole ones, from `high` downward: what none reaches is mostly the nearest.
         """
         accelerator, layer = self.accelerator, self.layer
         points = layer.points / accelerator.instances(accelerator.compute.name)

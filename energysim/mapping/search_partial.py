@@ -1,7 +1,7 @@
 """Exact costs where last tiles are partial: `positions`' sums over the loops in hand (compiled: search_partial.pxd).
 
-A dim of size n whose loops come to more than n skips what lies beyond. Then loops do not simply multiply, and an instance
-with nothing to do in a loop's last step keeps its words when the loop returns.
+A dim of size n whose loops come to more than n skips what lies beyond. Then loops do not simply multiply, and an
+instance with nothing to do in a loop's last step keeps its words when the loop returns.
 """
 
 import numpy as np
@@ -37,7 +37,7 @@ class Partial(Rows):
         self.sums = 0
 
     def find_cuts(self, level: int) -> None:
-        """After a row is placed: which dims have a partial last tile so far, and which loops outside leave some waiting."""
+        """After a row is placed: dims with a partial last tile so far, and loops outside that leave some waiting."""
         self.cuts[level] = 0
         for d in range(self.dims):
             outer, tile = self.tile[level - 1, d], self.tile[level, d]
@@ -154,14 +154,13 @@ class Partial(Rows):
                 tile *= self.chain_bound[i]
             stride *= self.chain_bound[i]
         if least == 0:
-            return size
+            return float(size)
         held = self.covered(size, number, advanced, 0, 1)
         moved = size - least
         if moved <= 0:
             return held
         moved = (moved + tile - 1) // tile * tile
-        if moved > size:
-            moved = size
+        moved = min(moved, size)
         return held - self.covered(moved, number, advanced, 0, 1)
 
     def partial_arrivals(self, t: int, child: int, level: int, apart: int, number: int) -> float:

@@ -51,7 +51,7 @@ class Tree(Heaps):
         return self.root_pj + self.inside[0, self.size - 1]
 
     def least_outside(self) -> float:
-        """What lies outside any row costs at least: first visits of outputs, which read nothing back, are below zero."""
+        """The least of what lies outside any row: first visits of outputs, which read nothing back, are below zero."""
         least, most = self.root_pj, 1.0
         for level in range(1, self.levels):
             most *= self.fan[level]

@@ -4,7 +4,7 @@ Types `temporal` and `spatial` carry `factors` ("P=2", one for each dim; "P=4,3"
 three) and `permutation` (innermost first; the first
 `split` loops of a spatial directive lie on the X axis, the others on Y); type `dataspace` carries `keep` and `bypass`.
 Sources: timeloop.csail.mit.edu, input formats, mapping (order of loops); timeloopfe, v4/constraints.py (types, lists);
-Timeloop, mapping/parser.cpp (residual factors: with bounds b and residuals r a dim has ((r3-1) b2 + r2-1) b1 + r1 points).
+Timeloop, mapping/parser.cpp (residual factors: bounds b and residuals r make ((r3-1) b2 + r2-1) b1 + r1 points).
 """
 
 from collections.abc import Mapping as Map
@@ -22,7 +22,7 @@ from energysim.yaml_nodes import flow_style
 def to_timeloop(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> str:
     """YAML text of a legal mapping; targets, dims and tensors have our names, arrays are targets of spatial directives.
 
-    Raises MappingError, in one line, for what the notation cannot say: uneven mappings, a dim in two loops of one target.
+    Raises MappingError, in one line, for what it cannot say: uneven mappings, a dim in two loops of one target.
     """
     # loops are told apart by identity
     mapping = Mapping(tuple(replace(item) for item in mapping.nest))
@@ -38,7 +38,9 @@ def to_timeloop(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> str
             directives.append({"target": level.name, "type": "temporal", **_loops(layer, level.name, order, residuals)})
         else:
             order, split = _axes(layer, level, blocks[level.name])
-            directives.append({"target": level.name, "type": "spatial", **_loops(layer, level.name, order, residuals, split)})
+            directives.append(
+                {"target": level.name, "type": "spatial", **_loops(layer, level.name, order, residuals, split)}
+            )
     return "mapping:\n" + "".join(f"  - {flow_style(each)}\n" for each in directives)
 
 
@@ -65,7 +67,7 @@ def _blocks(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> dict[st
 
 
 def _residuals(layer: Layer, mapping: Mapping) -> dict[int, int]:
-    """Loop (by identity) to the steps that it takes when all loops outside it are in their last: the last point's place."""
+    """Loop (by identity) to the steps that it takes when all loops outside it are in their last one."""
     found: dict[int, int] = {}
     for dim, size in layer.dims.items():
         left = size - 1

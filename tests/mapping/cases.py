@@ -186,6 +186,39 @@ def deep_case(seed: int) -> tuple[Layer, Accelerator, EnergyTable]:
     return layer, accelerator, replace(table, prices=prices)
 
 
+def awkward_case(seed: int) -> tuple[Layer, Accelerator, EnergyTable]:
+    """A product or windows over a prime number of rows or channels, on two or three memories."""
+    random = Random(seed)
+    kind = random.choice(["product", "rows", "channels", "slides", "line"])
+    prime, few = random.choice([11, 13, 5, 7, 11]), random.choice([1, 1, 2, 2, 3])
+    if kind == "line":
+        layer = convolution("line", m=random.choice([1, 11, 13, 17, 23]), c=random.choice([1, 1, 2, 11]), p=1, q=1)
+    elif kind == "product":
+        layer = convolution("product", m=prime, c=few, p=random.choice([1, 2, 3, 7]), q=1)
+    elif kind == "channels":
+        layer = convolution("channels", m=few, c=random.choice([1, 2]), p=prime, q=1)
+    else:
+        stride = random.choice([1, 2, 3]) if kind == "slides" else 1
+        dilation = random.choice([1, 2]) if kind == "slides" else 1
+        layer = convolution(
+            kind,
+            m=few,
+            c=1,
+            p=prime,
+            q=1,
+            r=random.choice([2, 3]),
+            stride=(stride, 1),
+            dilation=(dilation, 1),
+            transposed=kind == "slides" and random.random() < 0.3,
+        )
+    accelerator = with_bandwidths(random, random_accelerator(random, 2 if random.random() < 0.75 else 3))
+    table = random_prices(random, accelerator)
+    if random.random() < 0.2:
+        accelerator = with_one_more_array(random, accelerator)
+    prices = {**table.prices, ("more", "transfer", "*"): Price(float(random.choice([0, 2, 50])), "test", "table", 16)}
+    return with_widths(random, layer), accelerator, replace(table, prices=prices)
+
+
 def wide_case(seed: int) -> tuple[Layer, Accelerator, EnergyTable]:
     """A layer of two dims of many divisors that slide over each other, or hardly any, on two memories."""
     random = Random(seed)

@@ -41,15 +41,15 @@ def check(case: Case, flow: str = "unconstrained", objectives: str = "energy lat
     if not len(costs):
         for objective in objectives.replace("front", "").split():
             with pytest.raises(NothingFitsError):
-                find_mapping(layer, accelerator, table, dataflow=flow, objective=objective)
+                find_mapping(layer, accelerator, table, dataflow=flow, objective=objective, partial=False)
         return None
     for objective in objectives.split():
         if objective == "front":
-            results = find_front(layer, accelerator, table, dataflow=flow)
+            results = find_front(layer, accelerator, table, dataflow=flow, partial=False)
             assert [float(r.latency_cycles) for r in results] == [cycles for _, cycles in costs.front]
             assert [r.energy_pj for r in results] == pytest.approx([energy for energy, _ in costs.front], rel=CLOSE)
         else:
-            results = (find_mapping(layer, accelerator, table, dataflow=flow, objective=objective),)
+            results = (find_mapping(layer, accelerator, table, dataflow=flow, objective=objective, partial=False),)
             compare(objective, results[0], costs)
         for result in results:
             assert_sound(case, result, costs, constraints)

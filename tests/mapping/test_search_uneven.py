@@ -69,9 +69,9 @@ def compare(layer: Layer, accelerator: Accelerator, table: EnergyTable) -> bool 
     best = min(even, least_uneven(layer, accelerator, table, choices)[0])
     if best == float("inf"):
         with pytest.raises(NothingFitsError):
-            find_mapping(layer, accelerator, table, uneven=True)
+            find_mapping(layer, accelerator, table, uneven=True, partial=False)
         return None
-    result = find_mapping(layer, accelerator, table, uneven=True)
+    result = find_mapping(layer, accelerator, table, uneven=True, partial=False)
     assert problems(layer, accelerator, result.mapping) == ()
     assert result.energy_pj == pytest.approx(best, rel=ROUNDING)
     assert result.lower_bound_pj <= best * (1 + ROUNDING)
@@ -117,7 +117,7 @@ def closed_form(n: int, m: int, c: int, words: int) -> int:
 )
 def test_two_levels_without_windows_are_a_closed_form(n: int, m: int, c: int, words: int) -> None:
     layer, (accelerator, table) = matmul(n, m, c), two_levels(words)
-    result = find_mapping(layer, accelerator, table, uneven=True)
+    result = find_mapping(layer, accelerator, table, uneven=True, partial=False)
     moved = sum(k for (where, _, _), k in result.counts.values.items() if where == "dram")
     assert result.optimal
     # every DRAM word is a buffer word too (206 pJ); a MAC takes 1 pJ and moves 4 words but for first sums

@@ -70,7 +70,7 @@ def test_the_answer_in_words(result: Estimate) -> None:
     row = replace(result.layers[1], optimal=False, lower_bound_pj=result.layers[1].energy_pj * 0.9)
     said = sentences(replace(result, layers=(row,)))
     assert said[-2].startswith(
-        "for 0 of 1 layers it is proven that among even mappings by divisors (unconstrained) none costs less; "
+        "for 0 of 1 layers it is proven that among even mappings (unconstrained) none costs less; "
         "the sum is at most 11.11% above the least"
     )
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import nnls
 
+from energysim.calibration.apply import interval_of_zeros
 from energysim.calibration.calibration import Calibration
 from energysim.calibration.chip_mapping import chip_letters
 from energysim.calibration.chip_rows import (
@@ -29,6 +30,7 @@ from energysim.calibration.chip_rows import (
 from energysim.calibration.deepk_design import RATES, deepk_design
 from energysim.calibration.held_out import forms_held_out, held_out_without_zeros, other_way_round
 from energysim.calibration.references import read_reference, reference_names, rows_by
+from energysim.calibration.relu_zeros import SHARE, SPREAD
 from energysim.calibration.tiny_prices import PredictorSummary, summaries, tiny_fits
 from energysim.calibration.validation import TABLES, chip_calibration, metric_tables
 from energysim.hardware.read import read_accelerator
@@ -248,7 +250,8 @@ def held_out(calibration: Calibration) -> Iterator[Block]:
     rows = []
     without_zeros = held_out_without_zeros(described)
     unknown = {name: calibration.energy_pj(row) for name, row in without_zeros.items()}
-    ends = {name: calibration.interval((row,))[1:] for name, row in without_zeros.items()}
+    sparser = held_out_without_zeros(described, SHARE + SPREAD)
+    ends = {name: interval_of_zeros((row,), (sparser[name],), calibration)[1:] for name, row in without_zeros.items()}
     for predicted, real_row in zip(held_out_predictions(described), held_out_measurements().rows, strict=True):
         value, low, high = calibration.interval((predicted,))
         real_pj = real_row.energy_pj
@@ -273,7 +276,8 @@ def held_out(calibration: Calibration) -> Iterator[Block]:
         "waited for DRAM longer than our rules say, and CONV1-1, three channels and little work, is the worst. Where a "
         "user gives no zeros (`estimate vgg16 --on eyeriss --calibration FILE`), inputs that come from ReLU are taken "
         f"as half zeros: last column, {np.abs(without).mean():.1%} on average, together "
-        f"{sum(unknown.values()) / real_pj - 1:+.1%}, {covered} of {held.rows} inside.",
+        f"{sum(unknown.values()) / real_pj - 1:+.1%}, {covered} of {held.rows} inside intervals that say how far "
+        "from a half the zeros may be.",
         ["layer", "measured mJ", "predicted mJ, 90 %", "error", "error, zeros unknown"],
         rows,
         "held_out.png",

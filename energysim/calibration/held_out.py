@@ -19,7 +19,7 @@ from energysim.calibration.chip_rows import (
 )
 from energysim.calibration.fit import SCALE, Columns, calibrate, solve
 from energysim.calibration.predicted import Predicted, predicted_layer
-from energysim.calibration.relu_zeros import assume_zeros
+from energysim.calibration.relu_zeros import SHARE, assume_zeros
 from energysim.hardware.read import DescribedAccelerator
 from energysim.workload.read import read_model
 
@@ -115,9 +115,9 @@ def other_way_round(described: DescribedAccelerator) -> Calibration:
     )
 
 
-def held_out_without_zeros(described: DescribedAccelerator) -> Mapping[str, Predicted]:
+def held_out_without_zeros(described: DescribedAccelerator, share: float = SHARE) -> Mapping[str, Predicted]:
     """What a user gets who gives no zeros, by the published name of the layer."""
-    graph = assume_zeros(read_model("vgg16", batch=HELD_OUT_BATCH)).graph
+    graph = assume_zeros(read_model("vgg16", batch=HELD_OUT_BATCH), share).graph
     layers = {layer.name: layer for layer in graph.layers}
     found = {}
     for row in held_out_layers(described):

@@ -50,7 +50,7 @@ class LayerEstimate:
     """One layer's energy, time and counts under its mapping.
 
     `energy_by_component_pj`: component to role to pJ, static energy as "idle" to "static". `counts`: component to
-    action to role to elements or operations. No mapping of the space searched (even, by divisors, of the dataflow)
+    action to role to elements or operations. No mapping of the space searched (even mappings, of the dataflow)
     takes less than `lower_bound_pj`; `optimal`: the energy is that bound. `utilisation` is the share of compute units
     at work in a step. `compulsory_bits` counts each tensor once; `traffic_bits` what each memory really reads and
     writes. `active_share` is the share of operations that zeros do not suppress.

@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .PHONY: demo test nightly lint bench bench-clustering peers models reports deepk validation lenet coverage clean
 
 # What is compiled at installation: anew when its sources are newer, or old libraries would run in their place.
-COMPILED := hatch_build.py $(wildcard energysim/mapping/search_*.py energysim/mapping/search_*.pxd energysim/compressed/huffman_words.*)
+COMPILED := hatch_build.py $(wildcard energysim/mapping/search_*.py energysim/mapping/search_*.pxd energysim/compressed/huffman_words.* energysim/clustering/*_loops.p*)
 
 $(VENV)/base: pyproject.toml $(COMPILED)
 	$(PYTHON) -m venv $(VENV)
@@ -84,7 +84,7 @@ peers: $(VENV)/kernels .peers/zigzag/ready .peers/accelforge/ready
 
 .peers/clustering/ready:
 	$(PYTHON) -m venv .peers/clustering
-	.peers/clustering/bin/python -m pip install --quiet --disable-pip-version-check "$(TORCH)" coremltools faiss-cpu scikit-learn
+	.peers/clustering/bin/python -m pip install --quiet --disable-pip-version-check "$(TORCH)" coremltools faiss-cpu scikit-learn transformers
 	@touch $@
 
 bench-clustering: $(VENV)/dev .peers/clustering/ready

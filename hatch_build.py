@@ -1,6 +1,8 @@
 """Compiles inner loops when the package is built; without a compiler they run as plain Python (or numpy)."""
 
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,12 @@ SEARCH = (
 )
 """Modules of energysim/mapping with a .pxd beside them."""
 
-KERNELS = (*(f"energysim.mapping.{name}" for name in SEARCH), "energysim.compressed.huffman_words")
+KERNELS = (
+    *(f"energysim.mapping.{name}" for name in SEARCH),
+    "energysim.compressed.huffman_words",
+    "energysim.clustering.scalar_loops",
+    "energysim.clustering.penalty_loops",
+)
 """All modules that are compiled."""
 
 DIRECTIVES = {
@@ -54,16 +61,14 @@ class CompiledKernels(BuildHookInterface):  # type: ignore[misc]
         build_data["artifacts"] += [f"/{path.relative_to(self.root)}" for path in built]
 
 
-def compiled(root: Path) -> list[Path]:
-    """Compiles every kernel beside its source and returns the shared libraries."""
+def compiled(root: Path, names: Sequence[str] = KERNELS) -> list[Path]:
+    """Compiles kernels beside their sources and returns the shared libraries."""
     from Cython.Build import cythonize
     from setuptools import Distribution, Extension
     from setuptools.command.build_ext import build_ext
 
     flags = ["-O2", "-ffp-contract=off", "-fwrapv"]
-    extensions = [
-        Extension(name, [f"{root}/{name.replace('.', '/')}.py"], extra_compile_args=flags) for name in KERNELS
-    ]
+    extensions = [Extension(name, [f"{root}/{name.replace('.', '/')}.py"], extra_compile_args=flags) for name in names]
     modules = cythonize(
         extensions,
         compiler_directives=DIRECTIVES,
@@ -79,5 +84,7 @@ def compiled(root: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    for path in compiled(Path(__file__).resolve().parent):
+    # Names of kernels, or parts of them, make it compile those alone.
+    asked = [name for name in KERNELS if any(part in name for part in sys.argv[1:] or [""])]
+    for path in compiled(Path(__file__).resolve().parent, asked):
         print(path)

@@ -203,7 +203,10 @@ def regulariser_energysim(case: dict[str, Any]) -> tuple[dict[str, float], dict[
 
 
 def network(case: dict[str, Any]) -> Any:
-    """A network of random weights, or of as many distinct values as `values` says; `rows` x 768 make an embedding."""
+    """A network of random weights, or of as many distinct values as `values` says; `rows` x 768 make an embedding.
+
+    `distilbert` is a `transformers` instance with three classes, as for MNLI.
+    """
     import torch
     from torch import nn
 
@@ -212,6 +215,10 @@ def network(case: dict[str, Any]) -> Any:
 
     torch.set_num_threads(1)
     torch.manual_seed(case["seed"])
+    if case.get("network") == "distilbert":
+        from transformers import DistilBertConfig, DistilBertForSequenceClassification
+
+        return DistilBertForSequenceClassification(DistilBertConfig(num_labels=3))
     if case.get("rows"):
         return nn.Embedding(case["rows"], 768)
     model = resnet18.build()[0]

@@ -100,7 +100,7 @@ def test_outside_its_scope_and_edited_by_hand_it_warns(
 
 def test_another_accelerator_is_refused(calibration: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, "estimate", "lenet_caffe5", "--on", "one_mac", "--calibration", str(calibration))
-    assert "(made on eyeriss) speaks of dram, which one_mac does not have" in said
+    assert "(made on eyeriss) speaks of dram, global_buffer, pe, spad, which one_mac does not have" in said
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_another_accelerator_is_refused(calibration: Path, capsys: pytest.Captur
         ("noise: 0.0", "noise: -0.0x", "noise must be a number"),
         ("time_model: row_stationary_chip", "time_model: row_stationary", "did you mean 'row_stationary_chip'"),
         ("excluded: [dram]", "excluded: [dram]\nexclude: []", "unknown calibration field 'exclude'"),
-        ("  - [0.0", "  - [1, 0.0", "covariance must be 1 x 1"),
+        ("covariance:\n  - [", "covariance:\n  - [1, ", "covariance must be 2 x 2"),
         ("energysim_calibration: 1", "energysim_calibration: 7", "format 7; this reads 1"),
         ("freedom: ", "freedom: 0.0", "freedom must be a number of at least 1"),
     ],
@@ -191,5 +191,5 @@ def test_the_chip_as_a_file_is_met_nearly_as_well_as_by_its_published_mapping(tm
     assert main([*command, "--exclude", "dram", "-o", str(output)]) == 0
     read, _ = read_calibration(output)
     assert read.left_out < 0.08
-    assert read.static_w == pytest.approx(0.163, abs=0.015)
+    assert read.static_w == pytest.approx(0.17, abs=0.015)
     assert read.excluded == ("dram",)

@@ -127,7 +127,7 @@ class DKM(nn.Module):
             self._resize(samples)
         if not len(samples):
             raise InputError(f"a weight of shape {tuple(weight.shape)} has nothing to cluster")
-        if not isfinite(float(samples.detach().sum(dtype=torch.float64))):
+        if not isfinite(float(samples.detach().sum())):
             check_samples(samples)
         return samples
 
@@ -164,7 +164,7 @@ class DKM(nn.Module):
             noise = self.seed * 1_000_003 + int(self.draws) * self.iterations
             self.draws += 1
         elif samples.shape[1] == 1 and samples.dtype != torch.float64:
-            found = _soft_scalars(samples[:, 0], before[:, 0], self.temperature, self.iterations, self.epsilon)
+            found = _soft_scalars(samples.squeeze(1), before[:, 0], self.temperature, self.iterations, self.epsilon)
             if found is not None:
                 return found[0][:, None], found[1][:, None]
         working = _working(samples).contiguous()

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from energysim.clustering import scalar_loops
 from energysim.clustering.running_sums import BLOCK, RunningSums
 from energysim.clustering.scalar_layers import Blocks, Floats, Layers, Places, least_costs, trace
 
@@ -44,17 +45,32 @@ def exact_scalar(
     centroids = centroids[order]
     if fixed_zero and zero_run is None:
         centroids, rank = np.insert(centroids, 0, 0.0), rank + 1
-    firsts = torch.from_numpy(line.sums.values[starts[1:]]).to(values)
+    firsts = line.sums.values[starts[1:]]
     del line
-    rounded, ranks = torch.from_numpy(centroids).to(values), torch.from_numpy(rank).to(values.device)
-    labels = torch.empty(len(values), dtype=torch.int64, device=values.device)
-    inertia = 0.0
-    for start in range(0, len(values), BLOCK):
-        part = slice(start, start + BLOCK)
-        labels[part] = ranks[torch.bucketize(values[part].contiguous(), firsts, right=True)]
-        gap = (values[part].double() - rounded.double()[labels[part]]) ** 2
-        inertia += float((gap if weights is None else gap * weights[part]).sum())
+    rounded = torch.from_numpy(centroids).to(values)
+    labels, inertia = _assigned(values, weights, firsts, rounded, rank)
     return rounded, labels, inertia
+
+
+def _assigned(
+    values: Tensor, weights: Tensor | None, firsts: NDArray[np.floating], centroids: Tensor, rank: Places
+) -> tuple[Tensor, float]:
+    """Labels (N,) of the values and their inertia: the j-th run begins at `firsts[j - 1]`, its label is `rank[j]`."""
+    numbers, books = values.cpu().numpy(), centroids.cpu().numpy()
+    mass = numbers[:0] if weights is None else weights.cpu().numpy()
+    labels = np.empty(len(values), dtype=np.int64)
+    if scalar_loops.COMPILED:
+        inertia = scalar_loops.assign(
+            np.ascontiguousarray(numbers), np.ascontiguousarray(mass), firsts, books, rank, labels
+        )
+    else:
+        inertia = 0.0
+        for start in range(0, len(values), BLOCK):
+            part = slice(start, start + BLOCK)
+            labels[part] = rank[np.searchsorted(firsts, numbers[part], side="right")]
+            gap = numbers[part].astype(np.float64) - books[labels[part]]
+            inertia += float((gap * gap if weights is None else gap * gap * mass[part]).sum())
+    return torch.from_numpy(labels).to(values.device), inertia
 
 
 def settled_scalar(values: Tensor, n_clusters: int, weights: Tensor | None, fixed_zero: bool) -> Tensor:
@@ -258,7 +274,9 @@ def _refined(
     pieces = max(4, min(64, few // max(1, int(divided.sum()))))
     first, last = edges[:-1][divided], edges[1:][divided]
     inside = first[:, None] + (last - first)[:, None] * np.arange(1, pieces) // pieces
-    finer: Places = np.unique(np.concatenate((edges[kept], inside.reshape(-1))))
+    # Its hash table makes `np.unique` of whole numbers ten times slower than a sort.
+    finer: Places = np.sort(np.concatenate((edges[kept], inside.reshape(-1))))
+    finer = finer[np.append(True, finer[1:] != finer[:-1])]
     parent = np.searchsorted(edges, finer[:-1], side="right") - 1
     narrowed = np.minimum(gaps[parent], line.gaps(finer, *_neighbours(finer, windows)))
     return finer, divided[parent] & (np.diff(finer) > 1), narrowed, windows

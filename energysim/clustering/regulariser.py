@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from energysim.clustering import penalty_loops
 from energysim.clustering.kmeans import FewerClustersWarning, KMeansResult, check_samples, kmeans
 from energysim.errors import InputError, unknown
 from energysim.granularity import Granularity
@@ -23,6 +24,9 @@ VARIANTS = {
     "control": "no penalty (lambda = 0): the same epochs, which every claim is compared with",
 }
 """What F is."""
+
+MOST_BY_LOOP = 64
+"""Products per sample up to which a loop over samples is faster than a product of matrices."""
 
 
 class DegenerateWarning(UserWarning):
@@ -245,17 +249,26 @@ class _Outside(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, samples: Tensor, basis: Tensor) -> Tensor:
         """The whole squared norm less that of the projection."""
-        inside = basis.T @ samples
+        ctx.by_loop = _loops_fit(samples) and basis.shape[1] * samples.shape[1] <= MOST_BY_LOOP
+        if ctx.by_loop:
+            inside = samples.new_zeros(basis.shape[1], samples.shape[1], dtype=torch.float64)
+            squares: Any = penalty_loops.projected(_array(samples), _array(basis), _array(inside))
+        else:
+            inside = basis.T @ samples
+            squares = torch.dot(samples.reshape(-1), samples.reshape(-1))
         ctx.save_for_backward(samples, basis, inside)
-        flat = samples.reshape(-1)
-        return torch.dot(flat, flat) - (inside * inside).sum()
+        return (squares - (inside * inside).sum()).to(samples.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Twice what lies outside."""
         samples, basis, inside = ctx.saved_tensors
         scale = 2 * gradients[0]
-        return torch.addmm(samples, basis, inside, alpha=-1).mul_(scale), None
+        if not ctx.by_loop:
+            return torch.addmm(samples, basis, inside, alpha=-1).mul_(scale), None
+        left = torch.empty_like(samples)
+        penalty_loops.off_basis(_array(samples), _array(basis), _array(inside), float(scale), _array(left))
+        return left, None
 
 
 class _SquaredErrors(torch.autograd.Function):
@@ -269,7 +282,12 @@ class _SquaredErrors(torch.autograd.Function):
         """The samples' squares less those of the means, in 64 bits; samples at zero have the last label."""
         sums = samples.new_zeros(samples.shape[1], len(counts) + (at_zero is not None), dtype=torch.float64)
         squares = sums.new_zeros(())
-        for rows in _rows(samples):
+        ctx.by_loop = _loops_fit(samples)
+        if ctx.by_loop:
+            by_row = torch.zeros_like(sums.T, memory_format=torch.contiguous_format)
+            squares += penalty_loops.cluster_sums(_array(samples), _array(labels), _array(by_row))
+            sums = by_row.T
+        for rows in () if ctx.by_loop else _rows(samples):
             block = samples[rows].double()
             squares += torch.dot(block.reshape(-1), block.reshape(-1))
             sums += _by_label(labels[rows], block, sums.shape[1])
@@ -283,9 +301,23 @@ class _SquaredErrors(torch.autograd.Function):
         """Twice what each sample is off its mean."""
         samples, labels, means = ctx.saved_tensors
         left = torch.empty_like(samples)
+        if ctx.by_loop:
+            scale = float(2 * gradients[0])
+            penalty_loops.off_means(_array(samples), _array(labels), _array(means), scale, _array(left))
+            return left, None, None, None
         for rows in _rows(samples):
             torch.sub(samples[rows], means.index_select(0, labels[rows]), out=left[rows]).mul_(2 * gradients[0])
         return left, None, None, None
+
+
+def _loops_fit(samples: Tensor) -> bool:
+    """Whether the compiled loops can take the samples where they lie."""
+    usual = samples.is_cpu and samples.dtype in (torch.float32, torch.float64)
+    return penalty_loops.COMPILED and usual and samples.is_contiguous()
+
+
+def _array(tensor: Tensor) -> Any:
+    return tensor.detach().numpy()
 
 
 def _by_label(labels: Tensor, samples: Tensor, count: int) -> Tensor:

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from energysim.clustering import scalar_loops
+
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 
@@ -27,7 +29,10 @@ class RunningSums:
         self.scale = max(largest, float(np.finfo(np.float64).tiny))
         self.zero = -self.shift / self.scale
         """Where zero lies among the scaled numbers."""
+        self._loop = values, mass, self.shift, self.scale, STEP
         self._above, self._below = self._kept(1), self._kept(-1)
+        if scalar_loops.COMPILED:
+            scalar_loops.kept_sums(*self._loop, self._above, self._below)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -51,6 +56,9 @@ class RunningSums:
         """Sums (rows, m) of the numbers before each of the places (m,)."""
         places = np.asarray(places, dtype=np.int64)
         found = np.empty((self.rows, len(places)))
+        if scalar_loops.COMPILED:
+            scalar_loops.sums_at(*self._loop, self._above, self._below, places, found)
+            return found
         for start in range(0, len(places), BLOCK // STEP):
             part = slice(start, start + BLOCK // STEP)
             found[:, part] = self._at(places[part])
@@ -82,6 +90,8 @@ class RunningSums:
         """Sums (rows, steps + 1) outwards from the middle to every STEP-th place, upwards or downwards."""
         count = len(self.values) - self.middle if way > 0 else self.middle
         kept = np.zeros((self.rows, count // STEP + 1))
+        if scalar_loops.COMPILED:
+            return kept
         for start in range(0, count // STEP * STEP, BLOCK):
             offsets = np.arange(start, min(start + BLOCK, count // STEP * STEP))
             places = self.middle + offsets if way > 0 else self.middle - 1 - offsets

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from energysim.clustering import scalar_loops
+
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 
@@ -19,7 +21,8 @@ class Blocks:
 
     def reversed(self) -> "Blocks":
         """The same blocks from the last to the first."""
-        return Blocks(self.moments[:, -1:] - self.moments[:, ::-1], self.relief[::-1])
+        moments = np.ascontiguousarray(self.moments[:, -1:] - self.moments[:, ::-1])
+        return Blocks(moments, self.relief[::-1])
 
     def sse(self, start: Places, end: Places) -> Floats:
         """Squared distance of the values from edge `start` to edge `end` to their mean."""
@@ -86,6 +89,10 @@ def _lower(row: Floats, low: int, opened: Floats, begin: int, blocks: Blocks) ->
     if count < 1 or not len(opened):
         return
     chosen = np.full(count + 2, begin, dtype=np.int64)
+    if scalar_loops.COMPILED:
+        moments = blocks.moments
+        scalar_loops.lower_row(row, low, opened, begin, moments[0], moments[1], moments[2], chosen, first)
+        return
     chosen[count + 1] = begin + len(opened) - 1
     step = 1 << (count.bit_length() - 1)
     while step:

@@ -42,8 +42,11 @@ class SoftScalars(torch.autograd.Function):
         ctx.save_for_backward(weights, path, masses)
         ctx.nodes, ctx.temperature = nodes, temperature
         soft = torch.empty_like(weights)
-        table = torch.cat([path[-1] @ shares for _, shares in _shares(nodes.places, path[-2], temperature)])
-        nodes.read(weights, table[None], soft)
+        # Filled in place: small results kept between blocks would keep all of the blocks' memory from being used again.
+        table = torch.empty(1, len(nodes.places), dtype=torch.float64, device=path.device)
+        for rows, shares in _shares(nodes.places, path[-2], temperature):
+            table[0, rows] = path[-1] @ shares
+        nodes.read(weights, table, soft)
         return soft
 
     @staticmethod
@@ -61,10 +64,14 @@ class SoftScalars(torch.autograd.Function):
 
 def _shares(places: Tensor, centroids: Tensor, temperature: float) -> Iterator[tuple[slice, Tensor]]:
     """Soft assignments (k, rows) of numbers (m,), in 64 bits, a block at a time."""
-    rows = max(256, BLOCK // len(centroids))
+    rows = max(128, BLOCK // len(centroids))
     for start in range(0, len(places), rows):
-        logits = places[start : start + rows] - centroids[:, None]
-        yield slice(start, start + rows), torch.softmax(logits.mul_(logits).mul_(-1 / temperature), dim=0)
+        yield slice(start, start + rows), _softmax(places[start : start + rows] - centroids[:, None], temperature)
+
+
+def _softmax(distances: Tensor, temperature: float) -> Tensor:
+    """Soft assignments (k, rows) of signed distances to centroids, which are overwritten."""
+    return torch.softmax(distances.mul_(distances).mul_(-1 / temperature), dim=0)
 
 
 @one_thread()
@@ -106,15 +113,18 @@ def _back(nodes: "Nodes", given: Tensor, path: Tensor, masses: Tensor, temperatu
         for rows, shares in _shares(nodes.places, before, temperature):
             places, mass = nodes.places[rows], nodes.mass[rows]
             mean = before @ shares
-            toward = pull[:, None] * (places - after[:, None])
-            pulled = (toward * shares).sum(dim=0)
-            tables[1, rows] += pull @ shares + (before @ (toward * shares) - mean * pulled) * (2 / temperature)
-            moved = (toward - pulled) * mass
+            # Few arrays of a block at once, worked on in place.
+            toward = (places - after[:, None]).mul_(pull[:, None])
+            part = toward * shares
+            pulled = part.sum(dim=0)
+            tables[1, rows] += pull @ shares + (before @ part - mean * pulled) * (2 / temperature)
+            moved = toward.sub_(pulled).mul_(mass)
             if i == len(masses) - 1:
                 soft = after @ shares
                 tables[0, rows] = ((before * after) @ shares - mean * soft) * (2 / temperature)
-                moved += (after[:, None] - soft) * given[rows]
-            of_centroids += (shares * moved * (places - before[:, None])).sum(dim=1) * (2 / temperature)
+                moved.add_(torch.sub(after[:, None], soft, out=part).mul_(given[rows]))
+            of_nodes = moved.mul_(shares).mul_(torch.sub(places, before[:, None], out=part))
+            of_centroids += of_nodes.sum(dim=1) * (2 / temperature)
     return tables
 
 
@@ -207,14 +217,13 @@ def grid(weights: Tensor, centroids: Tensor, temperature: float) -> Grid | None:
 
 def _interpolation_error(places: Tensor, step: float, centroids: Tensor, temperature: float) -> float:
     """Greatest error of any interpolated soft assignment in the middle of any cell."""
-    worst, rows = 0.0, max(256, BLOCK // len(centroids))
+    worst, rows = 0.0, max(128, BLOCK // len(centroids))
     for start in range(0, len(places) - 3, rows):
         block = places[start : start + rows + 3]
-        known = torch.softmax(-((block - centroids[:, None]) ** 2) / temperature, dim=0)
-        middles = block[1:-2] + step / 2
-        exact = torch.softmax(-((middles - centroids[:, None]) ** 2) / temperature, dim=0)
-        read = (9 * (known[:, 1:-2] + known[:, 2:-1]) - known[:, :-3] - known[:, 3:]) / 16
-        worst = max(worst, float((read - exact).abs().max()))
+        known = _softmax(block - centroids[:, None], temperature)
+        exact = _softmax(block[1:-2] + step / 2 - centroids[:, None], temperature)
+        read = (known[:, 1:-2] + known[:, 2:-1]).mul_(9).sub_(known[:, :-3]).sub_(known[:, 3:]).div_(16)
+        worst = max(worst, float(read.sub_(exact).abs_().max()))
     return worst
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energysim.compressed import huffman
-from energysim.compressed.bits import Integers, pack, unpack, width_bits
+from energysim.compressed.bits import Integers, pack, packed_bytes, unpack, width_bits
 from energysim.errors import InputError
 
 Parts = Mapping[str, NDArray[np.uint8] | NDArray[np.uint16]]
@@ -28,12 +28,18 @@ class Coding:
 
     encode: Callable[[Integers, int, int], Parts]
     decode: Callable[[Parts, int, int, int], NDArray[np.uint32]]
+    bits: Callable[[Integers, int, int], int]
+    """What `coded_bits` of the encoded indices would be, without encoding them."""
     parts: Mapping[str, str]
     """Name to safetensors dtype of every part."""
 
 
 def _fixed(indices: Integers, clusters: int, zero: int) -> Parts:
     return {"indices": pack(indices, width_bits(clusters))}
+
+
+def _fixed_bits(indices: Integers, clusters: int, zero: int) -> int:
+    return 8 * packed_bytes(indices.size, width_bits(clusters))
 
 
 def _from_fixed(parts: Parts, count: int, clusters: int, zero: int) -> NDArray[np.uint32]:
@@ -44,6 +50,13 @@ def _huffman(indices: Integers, clusters: int, zero: int) -> Parts:
     lengths = huffman.code_lengths(np.bincount(indices, minlength=clusters))
     stream, blocks = huffman.encode(indices, lengths)
     return {"indices": stream, "block_bits": blocks, "code_lengths": lengths}
+
+
+def _huffman_bits(indices: Integers, clusters: int, zero: int) -> int:
+    counts = np.bincount(indices, minlength=clusters)
+    lengths = huffman.code_lengths(counts)
+    stream = (int((counts * lengths).sum()) + 7) // 8
+    return 8 * (stream + 2 * -(-indices.size // huffman.BLOCK) + lengths.size)
 
 
 def _from_huffman(parts: Parts, count: int, clusters: int, zero: int) -> NDArray[np.uint32]:
@@ -66,11 +79,23 @@ def _gaps(indices: Integers, zero: int, bits: int) -> tuple[NDArray[np.int64], N
     return gaps, entries
 
 
+def _best_gap(indices: Integers, clusters: int, zero: int) -> tuple[int, int]:
+    """The width of a gap that takes the fewest bits, and the number of entries that it gives."""
+    runs = np.diff(np.flatnonzero(indices != zero), prepend=-1) - 1
+    entries = {bits: runs.size + int((runs >> bits).sum()) for bits in GAP_BITS}
+    best = min(GAP_BITS, key=lambda bits: entries[bits] * (bits + width_bits(clusters)))
+    return best, entries[best]
+
+
+def _run_length_bits(indices: Integers, clusters: int, zero: int) -> int:
+    bits, entries = _best_gap(indices, clusters, zero)
+    return 8 * (packed_bytes(entries, width_bits(clusters)) + packed_bytes(entries, bits) + 24)
+
+
 def _run_length(indices: Integers, clusters: int, zero: int) -> Parts:
     if zero < 0:
         raise InputError("run lengths need a centroid at zero")
-    runs = np.diff(np.flatnonzero(indices != zero), prepend=-1) - 1
-    bits = min(GAP_BITS, key=lambda b: (runs.size + int((runs >> b).sum())) * (b + width_bits(clusters)))
+    bits, _ = _best_gap(indices, clusters, zero)
     gaps, entries = _gaps(indices, zero, bits)
     header = np.frombuffer(np.array([bits, entries.size, indices.size], "<u8").tobytes(), np.uint8)
     return {"indices": pack(entries, width_bits(clusters)), "gaps": pack(gaps, bits), "gap_header": header}
@@ -95,9 +120,13 @@ def _from_run_length(parts: Parts, count: int, clusters: int, zero: int) -> NDAr
 
 CODINGS: Mapping[str, Coding] = MappingProxyType(
     {
-        "fixed": Coding(_fixed, _from_fixed, {"indices": "U8"}),
-        "huffman": Coding(_huffman, _from_huffman, {"indices": "U8", "block_bits": "U16", "code_lengths": "U8"}),
-        "run_length": Coding(_run_length, _from_run_length, {"indices": "U8", "gaps": "U8", "gap_header": "U8"}),
+        "fixed": Coding(_fixed, _from_fixed, _fixed_bits, {"indices": "U8"}),
+        "huffman": Coding(
+            _huffman, _from_huffman, _huffman_bits, {"indices": "U8", "block_bits": "U16", "code_lengths": "U8"}
+        ),
+        "run_length": Coding(
+            _run_length, _from_run_length, _run_length_bits, {"indices": "U8", "gaps": "U8", "gap_header": "U8"}
+        ),
     }
 )
 
@@ -110,4 +139,4 @@ def coded_bits(parts: Parts) -> int:
 def smallest(indices: Integers, clusters: int, zero: int) -> str:
     """The name of the coding that takes the fewest bits; of several, the first of `CODINGS`."""
     usable = [name for name in CODINGS if zero >= 0 or name != "run_length"]
-    return min(usable, key=lambda name: coded_bits(CODINGS[name].encode(indices, clusters, zero)))
+    return min(usable, key=lambda name: CODINGS[name].bits(indices, clusters, zero))

@@ -12,8 +12,7 @@ from types import MappingProxyType
 import numpy as np
 
 from energysim.compressed.bits import width_bits
-from energysim.compressed.codings import coded_bits
-from energysim.compressed.file import parts_of
+from energysim.compressed.codings import CODINGS
 from energysim.compressed.huffman import entropy_bits
 from energysim.compressed.model import Clustered, CompressedModel
 from energysim.errors import InputError, unknown
@@ -112,7 +111,7 @@ def size_report(model: CompressedModel) -> "SizeReport":
                     tensor.length,
                     tensor.blocks,
                     entropy_bits(counts),
-                    coded_bits(parts_of(tensor)),
+                    CODINGS[tensor.coding].bits(tensor.indices, tensor.clusters, tensor.zero),
                     tensor.coding,
                     tensor.scale.nbytes * 8 if tensor.scale is not None else 0,
                 )

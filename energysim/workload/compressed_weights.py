@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from energysim.compressed.codings import coded_bits
-from energysim.compressed.file import parts_of, read_compressed
-from energysim.compressed.huffman import BLOCK, code_lengths, entropy_bits
+from energysim.compressed.codings import CODINGS
+from energysim.compressed.file import read_compressed
+from energysim.compressed.huffman import entropy_bits
 from energysim.compressed.model import Clustered, CompressedModel, Dense
 from energysim.compressed.size import WEIGHTS
 from energysim.errors import ModelReadError, nearest
@@ -117,7 +117,7 @@ def _shared(layer: Layer, weight: Tensor, tensor: Clustered) -> tuple[float, Cod
         length=tensor.length,
         samples=tensor.samples,
         index_bits=tensor.index_bits,
-        coded_bits=_file_bits(tensor, counts.sum(axis=0)) / tensor.samples,
+        coded_bits=_file_bits(tensor) / tensor.samples,
         blocks=tensor.blocks,
         coding=tensor.coding,
         entropy_bits=entropy_bits(counts.sum(axis=0)),
@@ -128,14 +128,11 @@ def _shared(layer: Layer, weight: Tensor, tensor: Clustered) -> tuple[float, Cod
     return 1.0 - zero_elements / (tensor.samples * tensor.length), codebook
 
 
-def _file_bits(tensor: Clustered, counts: Any) -> int:
+def _file_bits(tensor: Clustered) -> int:
     """Bits of all indices as the file codes them, code tables and block lengths included."""
     if tensor.coding == "fixed":
         return tensor.samples * tensor.index_bits
-    if tensor.coding == "huffman":
-        words = int((counts * code_lengths(counts)).sum())
-        return -(-words // 8) * 8 + -(-tensor.samples // BLOCK) * 16 + tensor.clusters * 8
-    return coded_bits(parts_of(tensor))
+    return CODINGS[tensor.coding].bits(tensor.indices, tensor.clusters, tensor.zero)
 
 
 def _sample(layer: Layer, weight: Tensor, tensor: Clustered) -> dict[str, int] | None:

@@ -1,6 +1,10 @@
 """k-means: worked numbers, exact optima against brute force, Lloyd's laws, refusals."""
 
+import itertools
+from importlib.util import module_from_spec, spec_from_file_location
 from itertools import combinations
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -8,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from energysim.clustering import exact_scalar
+from energysim.clustering import exact_scalar, scalar_loops
 from energysim.clustering.kmeans import FewerClustersWarning, kmeans
 from energysim.clustering.leaves import Leaves, argmin
 from energysim.clustering.lloyd import nearest_labels
@@ -120,6 +124,65 @@ def test_refined_blocks_with_a_centroid_at_zero(k: int, monkeypatch: pytest.Monk
     direct = kmeans(samples, k, seed=0, fixed_zero=True)
     assert refined.inertia == pytest.approx(direct.inertia, rel=1e-9)
     assert torch.equal(refined.labels, direct.labels)
+
+
+def test_numpy_takes_the_place_of_the_compiled_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(3)
+    values = np.concatenate((random.standard_t(2, 1_500), np.round(random.normal(0.5, 1, 1_500), 2))).astype(np.float32)
+    monkeypatch.setattr(exact_scalar, "FIRST_BLOCKS", 40)
+    for number in (np.float32, np.float64):
+        for weights, fixed_zero in itertools.product((None, random.integers(0, 3, len(values))), (False, True)):
+            found = []
+            for compiled in {False, scalar_loops.COMPILED}:
+                monkeypatch.setattr(scalar_loops, "COMPILED", compiled)
+                samples = values[:, None].astype(number)
+                found.append(kmeans(samples, 9, seed=0, sample_weight=weights, fixed_zero=fixed_zero))
+            assert torch.equal(found[0].labels, found[-1].labels)
+            assert found[0].inertia == pytest.approx(found[-1].inertia, rel=1e-9)
+
+
+def test_the_loops_as_plain_python() -> None:
+    # Their own .py file, whatever is compiled beside it: what each one is to do, by numpy.
+    spec = spec_from_file_location("plain_loops", Path(exact_scalar.__file__).with_name("scalar_loops.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    plain = module_from_spec(spec)
+    spec.loader.exec_module(plain)
+    assert not plain.COMPILED
+    for loops in (plain, scalar_loops):
+        _try_loops(loops)
+
+
+def _try_loops(loops: ModuleType) -> None:
+    random = np.random.default_rng(1)
+    values, mass = np.sort(random.normal(1, 2, 83)), random.integers(1, 5, 83).astype(np.uint32)
+    shift, scale, step = float(values[41]), float(np.abs(values).max()), 8
+    about = (values - shift) / scale
+    terms = np.stack((mass, mass * about, mass * about**2, mass * (values / scale) ** 2))
+    sums = np.concatenate((np.zeros((4, 1)), np.cumsum(terms, axis=1)), axis=1)
+    for rows in (3, 4):
+        above, below, found = np.zeros((rows, 6)), np.zeros((rows, 6)), np.zeros((rows, 84))
+        settings = values, mass, shift, scale, step
+        assert loops.kept_sums(*settings, above, below) == 0
+        assert loops.sums_at(*settings, above, below, np.arange(84), found) == 0
+        assert np.allclose(found, (sums - sums[:, 41:42])[:rows], atol=1e-12)
+    # Every end from 10 on: the best start among 3 .. 60, and the row stays where it was lower.
+    opened, row = np.abs(random.normal(0, 1e-3, 58)), np.full(74, 2.0)
+    row[5] = -1.0
+    cost = sums[2][:, None] - sums[2] - (sums[1][:, None] - sums[1]) ** 2 / np.maximum(1, sums[0][:, None] - sums[0])
+    wanted = [min(opened[s - 3] + max(cost[e, s], 0.0) for s in range(3, min(e, 61))) for e in range(10, 84)]
+    assert loops.lower_row(row, 10, opened, 3, *sums[:3], np.zeros(76, np.int64), 10) == 0
+    assert row[5] == -1.0
+    assert np.allclose(np.delete(row, 5), np.delete(np.minimum(wanted, 2.0), 5), atol=1e-12)
+    for runs in range(1, 9):
+        firsts, ranks = np.sort(random.choice(values, runs - 1, replace=False)), random.permutation(runs)
+        centroids, labels = random.normal(size=runs), np.empty(83, np.int64)
+        wanted_labels = ranks[np.searchsorted(firsts, values, side="right")]
+        gaps = (values - centroids[wanted_labels]) ** 2
+        for weights in (values[:0], mass.astype(np.float64)):
+            total = loops.assign(values, weights, firsts, centroids, ranks, labels)
+            assert np.array_equal(labels, wanted_labels)
+            assert total == pytest.approx(float((gaps * weights if len(weights) else gaps).sum()))
 
 
 @pytest.mark.parametrize("k", [4, 16])

@@ -1,11 +1,16 @@
 """Deep k-Means' penalty: METHODS' worked check, the literal formula with an explicit F, and wrong choices."""
 
+import itertools
 import warnings
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from energysim.clustering import penalty_loops, regulariser
 from energysim.clustering.regulariser import (
     DegenerateWarning,
     Regulariser,
@@ -211,3 +216,55 @@ def test_tied_weights_count_once() -> None:
     tied = Regulariser(both, {"0.weight": 4, "1.weight": 4}, variant="hard", seed=0)
     alone = Regulariser(both, {"0.weight": 4}, variant="hard", seed=0)
     assert torch.equal(tied(both), alone(both))
+
+
+@pytest.mark.parametrize("variant", ["relaxed", "hard"])
+@pytest.mark.parametrize(("width", "k"), [(1, 1), (3, 2), (3, 7), (5, 4)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_torch_takes_the_place_of_the_compiled_loops(
+    variant: str, width: int, k: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = torch.randn(40, width, generator=torch.Generator().manual_seed(width + k), dtype=dtype)
+    values, gradients = [], []
+    for compiled in (False, penalty_loops.COMPILED):
+        monkeypatch.setattr(penalty_loops, "COMPILED", compiled)
+        model = One(old)
+        penalty = Regulariser(
+            model, {"weight": k}, variant=variant, strength=0.1, seed=0, zero_shares={"weight": 0.25} if k > 1 else None
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DegenerateWarning)
+            penalty.refresh(0)
+        with torch.no_grad():
+            model.weight += 0.3 * old.cos().reshape(model.weight.shape)
+        found = penalty(model)
+        assert found.dtype == dtype
+        found.backward()
+        values.append(found.item())
+        gradients.append(model.weight.grad)
+    close = 1e-5 if dtype == torch.float32 else 1e-12
+    assert values[0] == pytest.approx(values[1], rel=close)
+    assert torch.allclose(gradients[0], gradients[1], rtol=close, atol=close)
+
+
+def test_the_loops_as_plain_python() -> None:
+    # Their own .py file, whatever is compiled beside it.
+    spec = spec_from_file_location("plain_loops", Path(regulariser.__file__).with_name("penalty_loops.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    plain = module_from_spec(spec)
+    spec.loader.exec_module(plain)
+    assert not plain.COMPILED
+    random = np.random.default_rng(2)
+    for loops, width, rank in itertools.product((plain, penalty_loops), (1, 3, 4), (1, 3)):
+        x, basis = random.normal(size=(20, width)), random.normal(size=(20, rank))
+        labels, sums = random.integers(0, rank, 20).astype(np.int32), np.zeros((rank, width))
+        one_hot, left, inside = np.eye(rank)[labels], np.empty_like(x), np.zeros((rank, width))
+        assert loops.cluster_sums(x, labels, sums) == pytest.approx((x * x).sum())
+        assert np.allclose(sums, one_hot.T @ x)
+        loops.off_means(x, labels, sums, 0.5, left)
+        assert np.allclose(left, 0.5 * (x - one_hot @ sums))
+        assert loops.projected(x, basis, inside) == pytest.approx((x * x).sum())
+        assert np.allclose(inside, basis.T @ x)
+        loops.off_basis(x, basis, inside, 3.0, left)
+        assert np.allclose(left, 3.0 * (x - basis @ inside))

@@ -97,6 +97,7 @@ def test_every_coding_gives_the_indices_back(coding: str, count: int, clusters: 
         parts = CODINGS[coding].encode(indices, clusters, 0)
         assert {p: {"uint8": "U8", "uint16": "U16"}[v.dtype.name] for p, v in parts.items()} == CODINGS[coding].parts
         assert np.array_equal(CODINGS[coding].decode(parts, count, clusters, 0), indices)
+        assert CODINGS[coding].bits(indices, clusters, 0) == coded_bits(parts)
 
 
 def test_run_lengths_by_hand() -> None:

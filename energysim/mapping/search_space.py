@@ -81,11 +81,11 @@ class Lattice:
 
     def product(self, dims: frozenset[str]) -> Numbers:
         """Product of the tile's sizes in some dims, for every tile (float64)."""
-        total = np.ones(self.shape)
-        for i, d in enumerate(self.dims):
-            if d in dims:
-                total = total * self.spread(self.values[i].astype(float), (i,))
-        return total.reshape(-1)
+        total = np.ones(1)
+        for d, values in zip(self.dims, self.values, strict=True):
+            # from the outermost dim inward: all but the last of these arrays are small
+            total = (total[:, None] * (values.astype(float) if d in dims else np.ones(len(values)))).reshape(-1)
+        return total
 
     def elements(self, tensor: Tensor) -> Numbers:
         """Elements that every tile touches of a tensor (float64)."""
@@ -98,6 +98,8 @@ class Lattice:
     def _touched(self, rank: Rank, axes: tuple[int, ...]) -> Numbers:
         """Positions of a rank that a tile touches, over the divisors of the rank's moving dims."""
         by_dim = dict(rank.terms)
+        if len(axes) == 1:
+            return self.values[axes[0]].astype(float)
         if len(axes) == 2:
             # as in `Rank.touched`, for all tiles at once
             (p, u), (r, v) = ((self.values[a], by_dim[self.dims[a]]) for a in axes)
@@ -168,9 +170,8 @@ def spreadable(lattice: Lattice, array: Array) -> Numbers:
     for dims in classes.values():
         code = code * (array.fan_out + 1) + np.minimum(lattice.product(frozenset(dims)), array.fan_out + 1)
     kept = np.flatnonzero(good)
-    distinct, which = np.unique(code[kept], return_inverse=True)
+    distinct, first, which = np.unique(code[kept], return_index=True, return_inverse=True)
     verdict = np.zeros(len(distinct), dtype=bool)
-    _, first = np.unique(which, return_index=True)
     tables = [(may, lattice.product(frozenset(dims))) for may, dims in classes.items()]
     for n, i in enumerate(first):
         groups = tuple((may, int(table[kept[i]])) for may, table in tables)

@@ -96,6 +96,7 @@ models: $(VENV)/dev
 reports: $(VENV)/kernels $(VENV)/report
 	$(BIN)/python -m reports.eyeriss
 	$(BIN)/python -m reports.full_adders
+	$(BIN)/python -m reports.distilbert_sizes
 	$(BIN)/python -m reports.search_growth
 
 # What Deep k-Means claims of energy, computed again.

@@ -169,6 +169,13 @@ def test_what_cannot_be_fitted(arguments: list[str], says: str, capsys: pytest.C
     assert says in refused(capsys, "calibrate", *arguments)
 
 
+def test_the_held_out_network_can_be_fitted_to_as_well(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calibrate", "--on", "eyeriss", "--reference", "eyeriss_vgg16"]) == 0
+    out = capsys.readouterr().out
+    assert "Fitted to eyeriss_vgg16: 13 rows" in out
+    assert "jackknife half width" in out
+
+
 def test_one_system_of_mlperf_tiny(capsys: pytest.CaptureFixture[str]) -> None:
     command = ["calibrate", "--on", "generic_mcu", "--reference", "mlperf_tiny_energy", "--system", "EK-RA6M4 v0.7"]
     assert main([*command, "--max-coefficients", "1"]) == 0
@@ -187,9 +194,10 @@ alexnet,conv5,4,16,236,10.5,77.6,90.50
 def test_the_chip_as_a_file_is_met_nearly_as_well_as_by_its_published_mapping(tmp_path: Path) -> None:
     data, output = tmp_path / "alexnet.csv", tmp_path / "alexnet.yaml"
     data.write_text(ALEXNET)
-    command = ["calibrate", "--on", "eyeriss", "--reference", str(data), "--dataflow", "row_stationary"]
+    command = ["calibrate", "--on", "eyeriss", "--reference", str(data)]  # the chip's dataflow without asking
     assert main([*command, "--exclude", "dram", "-o", str(output)]) == 0
     read, _ = read_calibration(output)
+    assert read.scope.dataflow == "row_stationary"
     assert read.left_out < 0.08
     assert read.static_w == pytest.approx(0.17, abs=0.015)
     assert read.excluded == ("dram",)

@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import fsum
+from math import fsum, hypot
 from typing import Any
 
 from energysim.calibration.calibration import CONFIDENCE, Calibration, scope_warnings
 from energysim.calibration.chip_mapping import chip_mapping
 from energysim.calibration.predicted import Predicted, predicted_layer
-from energysim.calibration.relu_zeros import assume_zeros
+from energysim.calibration.relu_zeros import SHARE, SPREAD, assume_zeros
 from energysim.calibration.times import CHIP_LEVELS, CHIP_TIME
 from energysim.costs.result import Estimate
 from energysim.errors import InputError
 from energysim.hardware.read import DescribedAccelerator
 from energysim.workload.graph import LayerGraph
+
+NORMAL = 1.645
+"""Standard deviations from the middle of a normal distribution to the ends of its 90 %."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +85,30 @@ def apply_calibration(
     chip, dataflow = calibration.time_model == CHIP_TIME, str(result.options["dataflow"])
     free = dataflow in ("row_stationary", "unconstrained") and not result.options["constraints"]
     zeros: tuple[str, ...] = ()
+    sparser = graph
     if chip:
-        assumed = assume_zeros(graph)
+        assumed, sparser = assume_zeros(graph), assume_zeros(graph, SHARE + SPREAD).graph
         graph, zeros = assumed.graph, assumed.layers
-    layers = {layer.name: layer for layer in graph.layers}
-    rows, own, others = [], 0, 0
+    layers = {layer.name: (layer, other) for layer, other in zip(graph.layers, sparser.layers, strict=True)}
+    rows, sparser_rows, own, others = [], [], 0, 0
     for row in result.layers:
-        layer = layers[row.name]
+        layer, other = layers[row.name]
         form = chip_mapping(layer, described.accelerator) if chip and free else None
         rows.append(predicted_layer(row.name, layer, described, form or row.mapping, calibration.time_model))
+        if other != layer:
+            sparser_rows.append(
+                predicted_layer(row.name, other, described, form or row.mapping, calibration.time_model)
+            )
+        else:
+            sparser_rows.append(rows[-1])
         own += form is not None
         others += bool(layer.macs) and form is None
     bits = {t.bits for layer in graph.layers if layer.macs for t in layer.tensors if t.role != "output"}
     run = calibration.scope.dataflow if own and not others else dataflow
     outside = scope_warnings(calibration, described, run, bits)
     return CalibratedEstimate(
-        tuple(_priced(row.name, [row], calibration) for row in rows),
-        _priced("total", rows, calibration),
+        tuple(_priced(y.name, [y], [other], calibration) for y, other in zip(rows, sparser_rows, strict=True)),
+        _priced("total", rows, sparser_rows, calibration),
         calibration.excluded,
         calibration,
         (*warnings, *outside),
@@ -121,6 +131,21 @@ def check_components(calibration: Calibration, described: DescribedAccelerator) 
         raise InputError(f"{made}; {described.name} has {', '.join(levels)}")
 
 
-def _priced(name: str, rows: Sequence[Predicted], calibration: Calibration) -> CalibratedLayer:
+def interval_of_zeros(
+    rows: Sequence[Predicted], sparser: Sequence[Predicted], calibration: Calibration
+) -> tuple[float, float, float]:
+    """Energy in pJ and the ends of its interval, widened by what zeros that were assumed may change.
+
+    `sparser`: the same rows with zeros one `SPREAD` more. Layers of a network are taken to be off the same way.
+    """
+    value, low, high = calibration.interval(rows)
+    moved = fsum(map(calibration.energy_pj, sparser)) - fsum(map(calibration.energy_pj, rows))
+    return value, max(0.0, value - hypot(value - low, NORMAL * moved)), value + hypot(high - value, NORMAL * moved)
+
+
+def _priced(
+    name: str, rows: Sequence[Predicted], sparser: Sequence[Predicted], calibration: Calibration
+) -> CalibratedLayer:
     others = fsum(row.energy_by_component_pj.get(part, 0.0) for row in rows for part in calibration.excluded)
-    return CalibratedLayer(name, *calibration.interval(rows), others, fsum(row.time_s for row in rows))
+    ends = interval_of_zeros(rows, sparser, calibration)
+    return CalibratedLayer(name, *ends, others, fsum(row.time_s for row in rows))

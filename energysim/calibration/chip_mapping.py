@@ -75,20 +75,19 @@ def _best(layer: Layer, stride: int, e: int, length: int) -> tuple[tuple[float, 
     if not below:
         return None
     several = _divisors(d["N"]) if e == d["P"] and folds == 1 else [1]
-    axes = (
-        [size for size in _divisors(d["M"]) if size <= SPAD_WORDS["output"]],
-        range(1, below * beside + 1),
-        range(1, SPAD_WORDS["input"] // d["S"] + 1),
-        range(1, below + 1) if folds == 1 else [1],
-        _divisors(d["M"]),
-        several,
-    )
-    p, t, q, r, m, n = (grid.ravel() for grid in np.meshgrid(*(np.array(list(axis)) for axis in axes), indexing="ij"))
+    at_once = range(1, below * beside + 1)
+    spad_p = [size for size in _divisors(d["M"]) if size <= SPAD_WORDS["output"]]
+    filters = [(p, t, m) for m in _divisors(d["M"]) for p in spad_p for t in at_once if m % (p * t) == 0]
+    sums = range(1, below + 1) if folds == 1 else (1,)
+    whole = set(_divisors(d["C"]))
+    channels = [(q, r) for q in range(1, SPAD_WORDS["input"] // d["S"] + 1) for r in sums if q * r in whole]
+    i, j, k = (grid.ravel() for grid in np.indices((len(filters), len(channels), len(several))))
+    (p, t, m), (q, r), n = np.array(filters).T[:, i], np.array(channels).T[:, j], np.array(several)[k]
     side = np.minimum(t, beside)
     rows, columns = (e - 1) * stride + d["R"], (length - 1) * stride + d["S"]
     held = n * (m * e * length + q * r * rows * columns)
     legal = (t % side == 0) & (t // side * r <= below) & (p * q * d["S"] <= SPAD_WORDS["weight"])
-    legal &= (m % (p * t) == 0) & np.isin(q * r, _divisors(d["C"])) & (held <= BUFFER_WORDS)
+    legal &= held <= BUFFER_WORDS
     if not legal.any():
         return None
     p, t, q, r, m, n = (values[legal] for values in (p, t, q, r, m, n))
@@ -96,15 +95,16 @@ def _best(layer: Layer, stride: int, e: int, length: int) -> tuple[tuple[float, 
     # rows that two strips share are fetched for each; the last strip may be lower
     height = (d["P"] - 1) * stride + d["R"] + (strips - 1) * max(0, d["R"] - stride)
     inputs = d["G"] * d["N"] * d["C"] * height * columns * parts
-    weights = d["G"] * d["M"] * d["C"] * d["R"] * d["S"] * strips * parts * (d["N"] // n)
+    weights = d["G"] * d["M"] * d["C"] * d["R"] * d["S"] * strips * parts * -(-d["N"] // n)
     outputs = layer.output.elements(d)
     coded = run_length(WORD_BITS, DENSITY) / WORD_BITS
     moved = weights + coded * (inputs * (-(-d["M"] // m)) + outputs)
     buffered = inputs * -(-d["M"] // (p * t)) + 2 * outputs * -(-d["C"] // (q * r))
     per_element = moved / (d["R"] * e * r * t)
-    i = np.lexsort((buffered, per_element))[0]
+    best = np.lexsort((buffered, per_element))[0]
     letters = {"m": m, "n": n, "p": p, "q": q, "r": r, "t": t}
-    return (float(per_element[i]), float(buffered[i])), {"e": e} | {key: int(x[i]) for key, x in letters.items()}
+    cost = float(per_element[best]), float(buffered[best])
+    return cost, {"e": e} | {key: int(values[best]) for key, values in letters.items()}
 
 
 def _divisors(whole: int) -> list[int]:

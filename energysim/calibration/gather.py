@@ -7,7 +7,15 @@ from types import MappingProxyType
 
 from energysim.calibration import tiny
 from energysim.calibration.chip_mapping import chip_mapping
-from energysim.calibration.chip_rows import NOT_MEASURED, chip_measurements, chip_predictions
+from energysim.calibration.chip_rows import (
+    HELD_OUT,
+    NOT_MEASURED,
+    REFERENCE,
+    chip_measurements,
+    chip_predictions,
+    held_out_measurements,
+    held_out_predictions,
+)
 from energysim.calibration.measurements import Measured, Measurements, read_measurements
 from energysim.calibration.predicted import Predicted, predicted_layer, summed
 from energysim.calibration.references import read_reference
@@ -102,7 +110,9 @@ def gathered(
         if system is not None:
             raise InputError("--system goes with a reference that has several systems, not with a file")
         measurements = read_measurements(reference)
-        return gather(measurements, described, dataflow=dataflow or "unconstrained", excluded=excluded, cache=cache)
+        # the Eyeriss chip runs nothing else
+        only = "row_stationary" if time_model_of(described.accelerator) == CHIP_TIME else "unconstrained"
+        return gather(measurements, described, dataflow=dataflow or only, excluded=excluded, cache=cache)
     if reference not in GATHERERS:
         read_reference(reference)
         known = ", ".join(GATHERERS)
@@ -113,12 +123,22 @@ def gathered(
 
 
 def _chip(described: DescribedAccelerator, system: str | None, cache: SearchCache | None) -> Gathered:
+    _check_chip(REFERENCE, described, system)
+    return Gathered(chip_predictions(described), chip_measurements(), (16,), NOT_MEASURED, "row_stationary", CHIP_TIME)
+
+
+def _chip_held_out(described: DescribedAccelerator, system: str | None, cache: SearchCache | None) -> Gathered:
+    _check_chip(HELD_OUT, described, system)
+    rows, measured = held_out_predictions(described), held_out_measurements()
+    return Gathered(rows, measured, (16,), NOT_MEASURED, "row_stationary", CHIP_TIME)
+
+
+def _check_chip(reference: str, described: DescribedAccelerator, system: str | None) -> None:
     if system is not None:
-        raise InputError(f"--system '{system}': eyeriss_alexnet is one chip; leave it out")
+        raise InputError(f"--system '{system}': {reference} is one chip; leave it out")
     if tuple(level.name for level in described.accelerator.levels) != CHIP_LEVELS:
         levels = ", ".join(CHIP_LEVELS)
-        raise InputError(f"eyeriss_alexnet was run on the Eyeriss chip; {described.name} has not its levels: {levels}")
-    return Gathered(chip_predictions(described), chip_measurements(), (16,), NOT_MEASURED, "row_stationary", CHIP_TIME)
+        raise InputError(f"{reference} was run on the Eyeriss chip; {described.name} has not its levels: {levels}")
 
 
 def _tiny(described: DescribedAccelerator, system: str | None, cache: SearchCache | None) -> Gathered:
@@ -135,6 +155,6 @@ def _tiny(described: DescribedAccelerator, system: str | None, cache: SearchCach
 
 
 GATHERERS: Mapping[str, Callable[[DescribedAccelerator, str | None, SearchCache | None], Gathered]] = MappingProxyType(
-    {"eyeriss_alexnet": _chip, "mlperf_tiny_energy": _tiny}
+    {REFERENCE: _chip, HELD_OUT: _chip_held_out, "mlperf_tiny_energy": _tiny}
 )
 """References that prices can be fitted to."""

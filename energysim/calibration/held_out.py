@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from energysim.calibration.calibration import TIME, feature
+from energysim.calibration.calibration import TIME, Calibration, feature
 from energysim.calibration.chip_mapping import chip_mapping
 from energysim.calibration.chip_rows import (
+    HELD_OUT,
     HELD_OUT_BATCH,
     NOT_MEASURED,
     chip_measurements,
@@ -16,9 +17,9 @@ from energysim.calibration.chip_rows import (
     held_out_measurements,
     held_out_predictions,
 )
-from energysim.calibration.fit import SCALE, Columns, solve
+from energysim.calibration.fit import SCALE, Columns, calibrate, solve
 from energysim.calibration.predicted import Predicted, predicted_layer
-from energysim.calibration.relu_zeros import assume_zeros
+from energysim.calibration.relu_zeros import SHARE, assume_zeros
 from energysim.hardware.read import DescribedAccelerator
 from energysim.workload.read import read_model
 
@@ -101,9 +102,22 @@ def _error(form: Columns, rows: Sequence[Predicted], energies: "Floats", values:
     return relative
 
 
-def held_out_without_zeros(described: DescribedAccelerator) -> Mapping[str, Predicted]:
+def other_way_round(described: DescribedAccelerator) -> Calibration:
+    """Prices fitted to VGG-16's thirteen layers, AlexNet's held out."""
+    return calibrate(
+        held_out_predictions(described),
+        held_out_measurements().rows,
+        described,
+        excluded=NOT_MEASURED,
+        dataflow="row_stationary",
+        time_model="row_stationary_chip",
+        data=HELD_OUT,
+    )
+
+
+def held_out_without_zeros(described: DescribedAccelerator, share: float = SHARE) -> Mapping[str, Predicted]:
     """What a user gets who gives no zeros, by the published name of the layer."""
-    graph = assume_zeros(read_model("vgg16", batch=HELD_OUT_BATCH)).graph
+    graph = assume_zeros(read_model("vgg16", batch=HELD_OUT_BATCH), share).graph
     layers = {layer.name: layer for layer in graph.layers}
     found = {}
     for row in held_out_layers(described):

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from energysim.clustering.kmeans import check_samples, first_centroids
 from energysim.clustering.lloyd import nearest_labels
-from energysim.clustering.soft_scalars import SoftScalars, distinct, grid, scalar_path
+from energysim.clustering.soft_nodes import FRACTION, ROUNDING, Grid, distinct, grid, refined
+from energysim.clustering.soft_scalars import SoftScalars, scalar_path
 from energysim.clustering.soft_vectors import SoftVectors
 from energysim.errors import InputError, unknown
 from energysim.granularity import Granularity
@@ -198,13 +199,30 @@ def _soft_scalars(
     with torch.no_grad():
         wide = weights.dtype == torch.float32
         nodes = grid(weights, before, temperature) if wide else distinct(weights)
-        if nodes is None:
-            return None
-        found = scalar_path(nodes, before, temperature, iterations, epsilon)
-        if found is None:
+        if nodes is not None:
+            found = scalar_path(nodes, before, temperature, iterations, epsilon)
+        elif weights.numel() * len(before) > SMALL // 16:
+            nodes, found = _refined_path(weights, before.double(), temperature, iterations, epsilon)
+        if nodes is None or found is None:
             return None
     soft: Tensor = SoftScalars.apply(weights, nodes, *found, temperature)  # type: ignore[no-untyped-call]
     return soft, found[0][-1]
+
+
+def _refined_path(
+    weights: Tensor, before: Tensor, temperature: float, iterations: int, epsilon: float
+) -> tuple[Grid | None, tuple[Tensor, Tensor] | None]:
+    """A refined grid, fine enough wherever the centroids come along, and their path; None where there is none."""
+    path = before[None]
+    for fraction in (FRACTION, FRACTION, 2 * FRACTION):
+        nodes = refined(weights, path, temperature, fraction)
+        found = scalar_path(nodes, before, temperature, iterations, epsilon) if nodes is not None else None
+        if nodes is None or found is None:
+            break
+        path = found[0][:-1]
+        if nodes.error(path, temperature) <= ROUNDING:
+            return nodes, found
+    return None, None
 
 
 def _hard(samples: Tensor, before: Tensor, iterations: int, epsilon: float) -> tuple[Tensor, Tensor]:

@@ -257,7 +257,8 @@ class _Outside(torch.autograd.Function):
             inside = basis.T @ samples
             squares = torch.dot(samples.reshape(-1), samples.reshape(-1))
         ctx.save_for_backward(samples, basis, inside)
-        return (squares - (inside * inside).sum()).to(samples.dtype)
+        outside: Tensor = (squares - (inside * inside).sum()).to(samples.dtype)
+        return outside
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:

@@ -171,7 +171,7 @@ def calibrated_sentences(calibrated: CalibratedEstimate) -> list[str]:
     if calibrated.assumed_zeros:
         found.append(
             f"no zeros are given: half of the inputs that come from ReLU taken as zeros, {calibrated.assumed_zeros} of "
-            f"{layers} layers; a file of densities (--bits FILE) replaces that"
+            f"{layers} layers, a quarter more or fewer in the interval; a file of densities (--bits FILE) replaces that"
         )
     found.append(
         f"mappings are chosen by calibrated prices{own}; {len(calibration.rows)} rows of {clean(calibration.data)}, "

@@ -2,10 +2,11 @@
 
 import pytest
 
-from energysim.calibration.apply import apply_calibration
+from energysim.calibration.apply import apply_calibration, interval_of_zeros
 from energysim.calibration.chip_rows import held_out_measurements, held_out_predictions
 from energysim.calibration.held_out import forms_held_out, held_out_without_zeros
 from energysim.calibration.references import rows_by
+from energysim.calibration.relu_zeros import SHARE, SPREAD
 from energysim.calibration.validation import chip_calibration
 from energysim.estimate import estimate
 from energysim.hardware.read import read_accelerator
@@ -66,3 +67,16 @@ def test_without_zeros_the_sum_is_near_and_layers_are_further() -> None:
     energies = [calibration.energy_pj(rows[row.name]) for row in measured]
     assert sum(energies) == pytest.approx(sum(row.energy_pj for row in measured), rel=0.03)
     assert max(abs(ours / row.energy_pj - 1) for ours, row in zip(energies, measured, strict=True)) < 0.35
+    sparser = held_out_without_zeros(EYERISS, SHARE + SPREAD)
+    for row in measured:
+        value, low, high = interval_of_zeros((rows[row.name],), (sparser[row.name],), calibration)
+        assert low < row.energy_pj < high
+        narrow = calibration.interval((rows[row.name],))
+        moved = 1.645 * (value - calibration.energy_pj(sparser[row.name]))
+        assert high - value == pytest.approx(((narrow[2] - value) ** 2 + moved**2) ** 0.5)
+        assert high > narrow[2] or row.name == "CONV1-1"
+
+
+def test_how_far_from_a_half_alexnets_zeros_lie() -> None:
+    shares = [float(rows_by("eyeriss_alexnet", "layer")[f"CONV{i}"]["zeros_in_ifmap_percent"]) for i in (2, 3, 4, 5)]
+    assert (sum((share / 100 - SHARE) ** 2 for share in shares) / 4) ** 0.5 == pytest.approx(SPREAD, abs=0.005)

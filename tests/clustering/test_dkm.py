@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from energysim.clustering import dkm
 from energysim.clustering.dkm import DKM
-from energysim.clustering.soft_scalars import SoftScalars, distinct, grid, scalar_path
+from energysim.clustering.soft_nodes import ROUNDING, distinct, grid, refined
+from energysim.clustering.soft_scalars import SoftScalars, scalar_path
 from energysim.clustering.soft_vectors import SoftVectors
 from energysim.errors import InputError, UnknownNameError
 from energysim.granularity import Granularity
@@ -136,6 +138,52 @@ def test_the_grid_is_taken_where_it_pays_and_its_error_is_below_rounding() -> No
         assert float((read - exact).abs().max()) < 2**-22
     assert grid(weights[:100], centroids, 5e-5) is None
     assert grid(weights, centroids, 1e-30) is None
+
+
+@pytest.mark.parametrize(
+    ("k", "temperature", "spread"), [(3, 2e-4, 1.0), (6, 1e-4, 1.0), (5, 5e-5, 0.3), (2, 1e-3, 9.0)]
+)
+def test_a_refined_grid_follows_centroids_that_are_far_apart(k: int, temperature: float, spread: float) -> None:
+    # Real weights reach far for their temperature: assignments change in zones a thousandth of the range wide.
+    generator = torch.Generator().manual_seed(k)
+    weights = torch.randn(150_000, generator=generator) ** 3 * 0.02 * spread
+    centroids = torch.linspace(-0.4, 0.3, k, dtype=torch.float64).pow(3) * spread
+    assert grid(weights, centroids.float(), temperature) is None
+    nodes = refined(weights, centroids[None], temperature)
+    assert nodes is not None
+    assert len(nodes.places) < len(weights) / 8
+    assert nodes.error(centroids[None], temperature) <= ROUNDING
+    assert float(nodes.mass.sum()) == pytest.approx(len(weights), rel=1e-12)
+    assert float(nodes.mass @ nodes.places) == pytest.approx(float(weights.double().sum()), abs=1e-6)
+    at_nodes = torch.softmax(-((nodes.places - centroids[:, None]) ** 2) / temperature, dim=0)
+    exact = torch.softmax(-((weights.double() - centroids[:, None]) ** 2) / temperature, dim=0)
+    assert torch.allclose(at_nodes @ nodes.mass, exact.sum(dim=1), rtol=1e-6, atol=1e-6)
+    read = torch.empty_like(weights)
+    for centroid in range(k):
+        nodes.read(weights, at_nodes[centroid, None], read)
+        assert float((read - exact[centroid]).abs().max()) < 2**-22
+    # Where it was not made for it says that it is too coarse.
+    assert nodes.error(centroids[None] + 0.013 * spread, temperature) > ROUNDING or spread < 1
+
+
+def test_centroids_that_travel_take_the_refined_grid_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(160_000, generator=generator) * 0.15
+    weight[:2] = torch.tensor([-1.5, 1.5])
+    upstream = torch.randn(len(weight), generator=generator)
+    used = []
+    monkeypatch.setattr(dkm, "refined", lambda *given: used.append(refined(*given)) or used[-1])
+    layer = DKM(3, temperature=2e-4, epsilon=0, seed=0)
+    layer(weight)
+    first = layer.centroids[:, 0] + 0.01
+    layer, used[:] = started(layer, first[:, None]), []
+    soft = layer(weight.requires_grad_())
+    soft.backward(upstream)
+    assert len(used) > 1
+    assert used[-1] is not None
+    wanted, exact = by_plain(layer, weight.double(), first.double()[:, None], upstream)
+    assert torch.allclose(soft.double(), wanted, rtol=0, atol=1e-6 * float(wanted.abs().max()))
+    assert float(torch.linalg.norm(weight.grad - exact)) < 1e-6 * float(torch.linalg.norm(exact))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

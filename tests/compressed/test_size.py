@@ -142,6 +142,16 @@ def test_distilbert_sizes() -> None:
     assert report.size_bits("dkm_whole") / MIB_BITS == pytest.approx(21.61, abs=0.005)
 
 
+def test_every_way_to_count_distilbert_is_reported() -> None:
+    from reports import distilbert_sizes
+
+    text = distilbert_sizes.rendered()
+    assert Path(distilbert_sizes.__file__).with_suffix(".md").read_text() == text
+    assert "2,430 ways to count, in MiB and in MB, 0 give both" in text
+    for line in ("weights alone | 21.374 |", "biases and norms too | 21.611 |"):
+        assert line in text  # as `size_report` above, another way
+
+
 def test_report_of_a_model_by_hand() -> None:
     # 8 samples of 3 elements, K = 3: 2 bits each; shares 1/2, 1/4, 1/4: H = 1.5; Huffman lengths 1, 2, 2: 12 bits.
     indices = np.array([0, 0, 0, 0, 1, 1, 2, 2], np.uint32)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from energysim.costs.full_adders import full_adders_per_operation
 from energysim.errors import InputError
-from energysim.hardware.accelerator import CODEBOOK, Accelerator, EnergyTable, Price
+from energysim.hardware.accelerator import CODEBOOK, Accelerator, EnergyTable, Memory, Price
 from energysim.mapping.counted import LOOK_UP, PARTIAL, PRODUCT, UNIT, Counts, Key
 from energysim.mapping.nest import Mapping
 from energysim.workload.encoding import ENCODINGS
@@ -20,20 +20,25 @@ def bits_moved(layer: Layer, accelerator: Accelerator, component: str, tensor_na
     A shared weight travels as coded indices to the innermost memory of coded data, as plain ones to that of its
     codebook, as itself from there. Otherwise a memory's own coding comes first, then, where tensors rest coded, theirs.
     """
-    if tensor_name == CODEBOOK:
-        return float(max(t.bits for t in layer.tensors if t.codebook is not None))
-    if tensor_name == PRODUCT:
-        return float(product_bits(layer))
+    if tensor_name in (CODEBOOK, PRODUCT):
+        entries = (t.bits for t in layer.tensors if t.codebook is not None)
+        return float(max(entries) if tensor_name == CODEBOOK else product_bits(layer))
     name = layer.output.name if tensor_name == PARTIAL else tensor_name
     tensor = next(t for t in layer.tensors if t.name == name)
     if tensor_name == PARTIAL:
         return float(tensor.partial_bits or tensor.bits)
+    coding = None
+    for level in accelerator.levels:
+        if level.name == component and isinstance(level, Memory):
+            coding = level.codings.get(tensor.role)
+    if tensor.codebook is None and coding is None and tensor.encoding == "dense":
+        # by far most elements: nothing has to be looked up
+        return float(tensor.bits)
     coded = accelerator.order.get(component, 0) <= accelerator.order.get(accelerator.coded_to, 0)
     if tensor.codebook is not None and accelerator.sharing is not None:
         if action == LOOK_UP or accelerator.order[component] > accelerator.order[accelerator.sharing.memory]:
             return float(tensor.bits)
         return (tensor.codebook.coded_bits if coded else tensor.codebook.index_bits) / tensor.codebook.length
-    coding = next((m.codings.get(tensor.role) for m in accelerator.memories if m.name == component), None)
     if coding is None:
         coding = tensor.encoding if coded else "dense"
     return ENCODINGS[coding](tensor.bits, tensor.density)

@@ -38,7 +38,7 @@ def count(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Counts:
     """
     check(layer, accelerator, mapping)
     bounds = np.array([[loop.bound for loop in mapping.loops]], dtype=object).reshape(1, len(mapping.loops))
-    values = {key: formula[()] for key, formula in _formulas(_One(layer, accelerator, mapping.nest, bounds)).items()}
+    values = _formulas(_One(layer, accelerator, mapping.nest, bounds))
     steps = values.pop(STEPS)
     dense = Counts({key: n for key, n in sorted(values.items()) if n}, steps)
     return executed(layer, accelerator, mapping, dense)
@@ -83,6 +83,9 @@ Factor = tuple[int, int]
 
 Formula = Counter[tuple[Factor, ...]]
 """A count as a sum of products, each with its coefficient; one formula holds for all mappings of a nest."""
+
+Amount = Formula | int
+"""What is counted of many mappings, or of one."""
 
 
 class _Batch:
@@ -133,12 +136,16 @@ class _Batch:
             self.zero.append([not sums[0].any(), not sums[1].any()])
         return self._numbers[key]
 
-    def product(self, function: Sums, groups: list[Terms], parts: Parts, which: int) -> Formula:
+    def product(self, function: Sums, groups: list[Terms], parts: Parts, which: int) -> Amount:
         """The product over ranks of one of their two sums, as a formula; empty where it is zero for all mappings."""
         numbers = [self.table(function, terms, parts) for terms in groups]
         if any(self.zero[n][which] for n in numbers):
             return Formula()
         return Formula({tuple([(n, which) for n in numbers]): 1})
+
+    def constant(self, number: int) -> Amount:
+        """A number that is the same for all mappings."""
+        return Formula({(): number})
 
     def groups(self, tensor: Tensor) -> list[Terms]:
         """The ranks of a tensor as terms, and each dim it does not have as a rank of coefficient 0."""
@@ -147,14 +154,14 @@ class _Batch:
 
 
 class _One(_Batch):
-    """One mapping: its formulas are numbers, each the coefficient of a product of nothing."""
+    """One mapping: what is a formula for many is a number here."""
 
     def __init__(self, layer: Layer, accelerator: Accelerator, nest: tuple[Loop | Storage, ...], bounds: Integers):
         super().__init__(layer, accelerator, nest, bounds)
         self.bounds: list[int] = bounds[0].tolist()
         self._sums: dict[Any, tuple[int, int]] = {}
 
-    def product(self, function: Sums, groups: list[Terms], parts: Parts, which: int) -> Formula:
+    def product(self, function: Sums, groups: list[Terms], parts: Parts, which: int) -> Amount:
         """The product over ranks of one of their two sums."""
         total = 1
         for terms in groups:
@@ -167,8 +174,12 @@ class _One(_Batch):
                 self._sums[key] = function(tuple((c, self.layer.dims[d], _merged(chain)) for c, d, chain in chains))
             total *= self._sums[key][which]
             if total == 0:
-                return Formula()
-        return Formula({(): total})
+                break
+        return total
+
+    def constant(self, number: int) -> Amount:
+        """The number itself."""
+        return number
 
 
 DimParts = tuple[tuple[int, int, tuple[int, ...]], ...]
@@ -229,7 +240,7 @@ class _Boundary:
     child: int
 
     @cached_property
-    def cache(self) -> dict[Any, Formula]:
+    def cache(self) -> dict[Any, Amount]:
         """Arrivals already counted, by the parts of the spatial loops."""
         return {}
 
@@ -256,7 +267,7 @@ class _Boundary:
             return FREE
         return _sharing(self.batch.arrays[name], self.tensor.role)
 
-    def arrivals(self, alone: list[str]) -> Formula:
+    def arrivals(self, alone: list[str]) -> Amount:
         """Words taken up, one for each group of instances that share it; along `alone` arrays nothing is shared."""
         batch = self.batch
         space = {k: self.part(k, alone) for k in batch.active if k in batch.array_of}
@@ -274,7 +285,7 @@ class _Boundary:
         self.cache[key] = total
         return total
 
-    def visits(self, inside: int) -> tuple[Formula, Formula]:
+    def visits(self, inside: int) -> tuple[Amount, Amount]:
         """Pairs of instance and output touched, and outputs that one instance does alone (loops outside `inside`)."""
         parts = {
             k: FREE if k in self.batch.array_of and self.batch.positions[k] < inside else INSIDE
@@ -283,7 +294,7 @@ class _Boundary:
         groups = self.batch.groups(self.tensor)
         return self.batch.product(visited, groups, parts, 0), self.batch.product(visited, groups, parts, 1)
 
-    def counts(self) -> Iterator[tuple[Key, Formula]]:
+    def counts(self) -> Iterator[tuple[Key, Amount]]:
         """Everything that crosses, by key."""
         outer, inner = self.memory(self.parent) or "", self.memory(self.child)
         name, crossed, shared = self.tensor.name, self.crossed, self.arrivals([])
@@ -320,29 +331,32 @@ def _sharing(array: Array, role: str) -> int:
     return SHARED if role in array.multicast else FREE
 
 
-def _less(formula: Formula, other: Formula, times: int = 1) -> Formula:
-    """`formula - times * other`, without what cancels."""
-    result = Formula(formula)
+def _less(amount: Any, other: Any, times: int = 1) -> Amount:
+    """`amount - times * other`, without what cancels."""
+    if isinstance(amount, int):
+        return int(amount - times * other)
+    result = Formula(amount)
     for product, n in other.items():
         result[product] -= times * n
     return Formula({product: n for product, n in result.items() if n})
 
 
-def _formulas(batch: _Batch) -> dict[Key, Formula]:
-    """The formula of every count and, under STEPS, of the steps."""
-    found: dict[Key, Formula] = {}
+def _formulas(batch: _Batch) -> dict[Key, Any]:
+    """The amount of every count and, under STEPS, of the steps."""
+    found: dict[Key, Amount] = {}
     for tensor in batch.layer.tensors:
         marks = [i for i, item in enumerate(batch.nest) if isinstance(item, Storage) and item.tensor == tensor.name]
         for parent, child in zip(marks, [*marks[1:], len(batch.nest)], strict=True):
             for key, formula in _Boundary(batch, tensor, parent, child).counts():
-                found[key] = _less(found.get(key, Formula()), formula, -1)
+                found[key] = _less(found[key], formula, -1) if key in found else formula
     parts = {k: INSIDE if k in batch.array_of else FREE for k in batch.active}
     found[STEPS] = batch.product(held_and_kept, [((d, 0),) for d in DIMS if batch.of_dim[d]], parts, 0)
-    found[batch.accelerator.compute.name, batch.layer.unit, UNIT] = Formula({(): batch.layer.macs + batch.layer.ops})
+    operations = batch.layer.macs + batch.layer.ops
+    found[batch.accelerator.compute.name, batch.layer.unit, UNIT] = batch.constant(operations)
     return found
 
 
-def _evaluate(batch: _Batch, formulas: dict[Key, Formula], rows: slice) -> dict[Key, Integers]:
+def _evaluate(batch: _Batch, formulas: dict[Key, Any], rows: slice) -> dict[Key, Integers]:
     """Every formula for some of the mappings; each factor and product is looked up or multiplied out once."""
     factors: dict[Factor, Integers] = {}
     products: dict[tuple[Factor, ...], Integers] = {}

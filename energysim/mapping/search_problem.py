@@ -243,17 +243,26 @@ class Problem:
     @cached_property
     def fits(self) -> tuple[Numbers, ...]:
         """For each memory, which tiles fit (bool over the lattice)."""
+        remembered = self.lattice.remembered
         found = []
-        for level in range(self.levels):
-            good = np.ones(self.lattice.size, dtype=bool)
-            for bits, capacity in self.held_bits(level).values():
-                if capacity is not None:
-                    good &= bits <= capacity
-            sharing = self.accelerator.sharing
-            if self.products is not None and sharing is not None and level == self.levels - 1:
-                good &= self._product_table[1] <= sharing.products
-            found.append(good)
+        for level, memory in enumerate(self.memories):
+            kept = tuple(tensor.name for tensor in self.layer.tensors if self.keeps(level, tensor))
+            key = "fits", id(self.accelerator), memory.name, kept
+            if key not in remembered:
+                remembered[key] = self._fits(level)
+            found.append(remembered[key])
         return tuple(found)
+
+    def _fits(self, level: int) -> Numbers:
+        """Which tiles fit in a memory."""
+        good = np.ones(self.lattice.size, dtype=bool)
+        for bits, capacity in self.held_bits(level).values():
+            if capacity is not None:
+                good &= bits <= capacity
+        sharing = self.accelerator.sharing
+        if self.products is not None and sharing is not None and level == self.levels - 1:
+            good &= self._product_table[1] <= sharing.products
+        return good
 
     @cached_property
     def spreads(self) -> tuple[tuple[Numbers, ...], ...]:
@@ -263,8 +272,15 @@ class Problem:
     @cached_property
     def rules(self) -> dict[str, DimRules]:
         """What the constraints say about each dim of the lattice."""
-        parts = self.constraints, self.layer, self.accelerator, self.bypass
-        return {dim: rules(*parts, dim) for dim in self.lattice.dims}
+        remembered = self.lattice.remembered
+        # of what is bypassed they only ask whether a memory holds anything
+        held = [any(self.keeps(level, tensor) for tensor in self.layer.tensors) for level in range(self.levels)]
+        key = "rules", id(self.accelerator), tuple(held)
+        if key not in remembered:
+            parts = self.constraints, self.layer, self.accelerator, self.bypass
+            remembered[key] = {dim: rules(*parts, dim) for dim in self.lattice.dims}
+        found: dict[str, DimRules] = remembered[key]
+        return found
 
     def allowed(self, level: int) -> tuple[Numbers, ...]:
         """For each dim, which (tile at this level, factors of each array outside it) the constraints allow (bool)."""
@@ -286,6 +302,13 @@ class Problem:
         """
         if self.products is not None:
             return None
+        key = "mirror", id(self.accelerator), tuple(self.rules.items())
+        if key not in self.lattice.remembered:
+            self.lattice.remembered[key] = self._mirror()
+        found: Numbers | None = self.lattice.remembered[key]
+        return found
+
+    def _mirror(self) -> Numbers | None:
         other = dict(zip("PQRS", "QPSR", strict=True))
         dims, sizes = self.lattice.dims, self.layer.dims
 
@@ -295,7 +318,7 @@ class Problem:
         sets = [axis.dims for gap in self.gaps for array in gap for axis in array.axes if axis.dims is not None]
         same = all(sizes[d] == sizes[e] for d, e in other.items()) and all(s == swap(s) for s in sets)
         same = same and all(said == self.rules.get(other.get(d, d)) for d, said in self.rules.items())
-        for tensor in self.layer.tensors:
+        for tensor in self.layer.tensors if same else ():
             ranks = sorted(sorted(rank.terms) for rank in tensor.ranks)
             same = same and ranks == sorted(sorted((other.get(d, d), u) for d, u in r.terms) for r in tensor.ranks)
         if not same:

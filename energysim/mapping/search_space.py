@@ -22,6 +22,9 @@ Numbers = NDArray[Any]
 KERNEL = frozenset("RST")
 """Dims of a kernel, which are small."""
 
+SMALL = 1 << 16
+"""Entries of a table that is filled sooner than as many codes are sorted."""
+
 
 @cache
 def divisors(number: int) -> tuple[int, ...]:
@@ -126,11 +129,15 @@ class Lattice:
 
     def product(self, dims: frozenset[str]) -> Numbers:
         """Product of the tile's sizes in some dims, for every tile (float64)."""
-        total = np.ones(self.shape)
-        for i, d in enumerate(self.dims):
-            if d in dims:
-                total = total * self.spread(self.values[i].astype(float), (i,))
-        return total.reshape(-1)
+        if ("product", dims) in self.remembered:
+            found: Numbers = self.remembered["product", dims]
+            return found
+        total = np.ones(1)
+        for d, values in zip(self.dims, self.values, strict=True):
+            # from the outermost dim inward: all but the last of these arrays are small
+            total = (total[:, None] * (values.astype(float) if d in dims else np.ones(len(values)))).reshape(-1)
+        self.remembered["product", dims] = total
+        return total
 
     def elements(self, tensor: Tensor) -> Numbers:
         """Elements that every tile touches of a tensor (float64)."""
@@ -143,6 +150,8 @@ class Lattice:
     def _touched(self, rank: Rank, axes: tuple[int, ...]) -> Numbers:
         """Positions of a rank that a tile touches, over the divisors of the rank's moving dims."""
         by_dim = dict(rank.terms)
+        if len(axes) == 1:
+            return self.values[axes[0]].astype(float)
         if len(axes) == 2:
             # as in `Rank.touched`, for all tiles at once
             (p, u), (r, v) = ((self.values[a], by_dim[self.dims[a]]) for a in axes)
@@ -209,20 +218,35 @@ def spreadable(lattice: Lattice, array: Array) -> Numbers:
         may = tuple(axis.dims is None or d in axis.dims for axis in array.axes)
         classes.setdefault(may, set()).add(d)
     good = lattice.product(frozenset(lattice.dims)) <= array.fan_out
-    code = np.zeros(lattice.size)
-    for dims in classes.values():
-        code = code * (array.fan_out + 1) + np.minimum(lattice.product(frozenset(dims)), array.fan_out + 1)
     kept = np.flatnonzero(good)
-    distinct, which = np.unique(code[kept], return_inverse=True)
-    verdict = np.zeros(len(distinct), dtype=bool)
-    _, first = np.unique(which, return_index=True)
-    tables = [(may, lattice.product(frozenset(dims))) for may, dims in classes.items()]
+    tables = [(may, lattice.product(frozenset(dims))[kept].astype(np.int64)) for may, dims in classes.items()]
+    first = which = np.zeros(len(kept), dtype=np.int64)
+    for _, products in tables:
+        first, which = _distinct(which * (array.fan_out + 1) + products)
+    verdict = np.zeros(len(first), dtype=bool)
     for n, i in enumerate(first):
-        groups = tuple((may, int(table[kept[i]])) for may, table in tables)
+        groups = tuple((may, int(products[i])) for may, products in tables)
         verdict[n] = _placeable(groups, tuple(axis.size for axis in array.axes))
-    good[kept] = verdict[which.reshape(-1)]
+    good[kept] = verdict[which]
     lattice.remembered[array] = good
     return good
+
+
+def _distinct(codes: Numbers) -> tuple[Numbers, Numbers]:
+    """Where each of the distinct codes stands first, and of which of them every one is; by a small table if it can be.
+
+    Codes are at least 0.
+    """
+    top = int(codes.max(initial=0)) + 1
+    if top > SMALL:
+        _, first, which = np.unique(codes, return_index=True, return_inverse=True)
+        return first, which.reshape(-1)
+    place = np.full(top, -1, dtype=np.int64)
+    place[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
+    distinct = np.flatnonzero(place >= 0)
+    first = place[distinct]
+    place[distinct] = np.arange(len(distinct))
+    return first, place[codes]
 
 
 @lru_cache(maxsize=1 << 16)

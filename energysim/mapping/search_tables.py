@@ -273,18 +273,27 @@ class Tables:
         return table
 
     def _space(self) -> dict[str, Any]:
-        """What fits, what spreads, and who shares."""
+        """What fits, what spreads, and who shares; but for what fits the same wherever the rules of dims are."""
+        problem, lattice = self.problem, self.problem.lattice
+        fits = np.ones((len(self.levels) + 1, lattice.size), dtype=np.uint8)
+        fits[-1] = 0
+        fits[-1, 0] = 1
+        for m, level in enumerate(self.memory_level[:-1]):
+            fits[level] = problem.fits[m]
+        key = "space", id(problem.accelerator), tuple(problem.rules.items())
+        if key not in lattice.remembered:
+            lattice.remembered[key] = self._spread()
+        spread: dict[str, Any] = lattice.remembered[key]
+        return spread | {"fits": fits}
+
+    def _spread(self) -> dict[str, Any]:
+        """What spreads, and who shares."""
         problem, lattice = self.problem, self.problem.lattice
         tensors, levels = problem.layer.tensors, len(self.levels)
         number, wide = len(lattice.dims), max(lattice.shape)
-        fits = np.ones((levels + 1, lattice.size), dtype=np.uint8)
         spreads = np.zeros((levels + 1, lattice.size), dtype=np.uint8)
         spreads[:, 0] = 1
         pairs = np.ones((levels + 1, number, wide, wide), dtype=np.uint8)
-        fits[levels] = 0
-        fits[levels, 0] = 1
-        for m, level in enumerate(self.memory_level[:-1]):
-            fits[level] = problem.fits[m]
         for m, level in enumerate(self.memory_level):
             if m == 0:
                 continue
@@ -311,7 +320,6 @@ class Tables:
                     wide_enough = array.reduction if tensor.role == "output" else tensor.role in array.multicast
                     shares[t, g] = wide_enough or passes[t, g]
         return {
-            "fits": fits,
             "spreads": spreads,
             "pairs": pairs,
             "fan": fan,

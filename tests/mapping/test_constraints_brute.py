@@ -108,9 +108,9 @@ def finds_the_best(seed: int) -> bool:
     best = least_energy(layer, accelerator, table, constraints)
     if best == np.inf:
         with pytest.raises(NothingFitsError, match="nothing fits"):
-            find_mapping(layer, accelerator, table, dataflow=name, constraints=asked)
+            find_mapping(layer, accelerator, table, dataflow=name, constraints=asked, partial=False)
         return False
-    result = find_mapping(layer, accelerator, table, dataflow=name, constraints=asked)
+    result = find_mapping(layer, accelerator, table, dataflow=name, constraints=asked, partial=False)
     assert result.energy_pj == pytest.approx(best, rel=1e-9), (seed, asked)
     assert violations(constraints, layer, accelerator, result.mapping) == (), (seed, asked)
     assert result.optimal, (seed, asked)

@@ -36,9 +36,9 @@ def test_nothing_is_better_than_what_it_finds(first: int) -> None:
         best = all_costs(layer, accelerator, table).least_energy
         if best == float("inf"):
             with pytest.raises(NothingFitsError):
-                find_mapping(layer, accelerator, table)
+                find_mapping(layer, accelerator, table, partial=False)
             continue
-        result = find_mapping(layer, accelerator, table)
+        result = find_mapping(layer, accelerator, table, partial=False)
         assert result.energy_pj == pytest.approx(best, rel=1e-9), seed
         assert result.lower_bound_pj <= best * (1 + 1e-9), seed
         assert result.optimal, seed
@@ -55,7 +55,7 @@ def test_deeper_hierarchies_with_two_arrays() -> None:
             continue
         best = all_costs(layer, accelerator, table).least_energy
         if best < float("inf"):
-            result = find_mapping(layer, accelerator, table)
+            result = find_mapping(layer, accelerator, table, partial=False)
             assert result.energy_pj == pytest.approx(best, rel=1e-9), seed
             assert result.optimal, seed
             found += 1
@@ -78,7 +78,7 @@ def test_mirror_images_are_left_out_only_where_they_cost_the_same() -> None:
         layer, accelerator, table = square(seed)
         best = all_costs(layer, accelerator, table).least_energy
         if best < float("inf"):
-            result = find_mapping(layer, accelerator, table)
+            result = find_mapping(layer, accelerator, table, partial=False)
             assert result.energy_pj == pytest.approx(best, rel=1e-9), seed
             assert result.optimal, seed
             # an axis for P and not for Q tells rows from columns

@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import fsum
+from math import fsum, hypot
 from typing import Any
 
 from energysim.calibration.calibration import CONFIDENCE, Calibration, scope_warnings
-from energysim.calibration.chip_mapping import WORD_BITS, Costs, chip_mappings
+from energysim.calibration.chip_mapping import chip_mapping
 from energysim.calibration.predicted import Predicted, predicted_layer
+from energysim.calibration.relu_zeros import SHARE, SPREAD, assume_zeros
 from energysim.calibration.times import CHIP_LEVELS, CHIP_TIME
 from energysim.costs.result import Estimate
 from energysim.errors import InputError
 from energysim.hardware.read import DescribedAccelerator
 from energysim.workload.graph import LayerGraph
-from energysim.workload.layer import Layer
+
+NORMAL = 1.645
+"""Standard deviations from the middle of a normal distribution to the ends of its 90 %."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class CalibratedLayer:
 class CalibratedEstimate:
     """Layers and their total; `excluded` are the components that the calibration knows nothing of.
 
-    `own_form` layers are priced in the chip's own form (`chip_mapping`) instead of under the mapping that was found.
+    `own_form` layers are priced in the chip's own form (`chip_mapping`) instead of under the mapping that was found;
+    half of the inputs of `assumed_zeros` layers are taken as zeros (`relu_zeros`).
     """
 
     layers: tuple[CalibratedLayer, ...]
@@ -45,6 +49,7 @@ class CalibratedEstimate:
     calibration: Calibration
     warnings: tuple[str, ...]
     own_form: int = 0
+    assumed_zeros: int = 0
 
     def to_plain(self) -> dict[str, Any]:
         """What goes beside an estimate's JSON under "calibrated"."""
@@ -53,6 +58,7 @@ class CalibratedEstimate:
             "data": self.calibration.data,
             "data_sha256": self.calibration.data_sha256,
             "excluded": list(self.excluded),
+            "layers_with_assumed_zeros": self.assumed_zeros,
             "layers_in_own_form": self.own_form,
             "layers": [layer.to_plain() for layer in self.layers],
             "total": self.total.to_plain(),
@@ -67,60 +73,48 @@ def apply_calibration(
     calibration: Calibration,
     warnings: Sequence[str] = (),
 ) -> CalibratedEstimate:
-    """Price the counts of an estimate by a calibration of the accelerator `described`, under its mappings.
+    """Price the counts of an estimate by a calibration of the accelerator `described`.
 
-    Row stationary on the Eyeriss chip, a layer takes the chip's own form where that costs less: the search does not
-    know the chip's time.
+    Layers are priced under the estimate's mappings. Calibrated as the Eyeriss chip, a layer takes the chip's own form
+    where there is one, unless another dataflow or constraints were asked for; and inputs that come from ReLU are taken
+    as half zeros where the model says nothing of zeros, because the chip's energy and time depend on them.
 
     `graph` is the model that was estimated, at its batch and bits. Raises InputError as `check_components`.
     """
     check_components(calibration, described)
-    layers = {layer.name: layer for layer in graph.layers}
-    chip = calibration.time_model == CHIP_TIME and result.options["dataflow"] == "row_stationary"
-    rows, own = [], 0
+    chip, dataflow = calibration.time_model == CHIP_TIME, str(result.options["dataflow"])
+    free = dataflow in ("row_stationary", "unconstrained") and not result.options["constraints"]
+    zeros: tuple[str, ...] = ()
+    sparser = graph
+    if chip:
+        assumed, sparser = assume_zeros(graph), assume_zeros(graph, SHARE + SPREAD).graph
+        graph, zeros = assumed.graph, assumed.layers
+    layers = {layer.name: (layer, other) for layer, other in zip(graph.layers, sparser.layers, strict=True)}
+    rows, sparser_rows, own, others = [], [], 0, 0
     for row in result.layers:
-        layer = layers[row.name]
-        found = predicted_layer(row.name, layer, described, row.mapping, calibration.time_model)
-        if chip:
-            better = as_the_chip_would(found, layer, described, calibration)
-            own += better is not found
-            found = better
-        rows.append(found)
+        layer, other = layers[row.name]
+        form = chip_mapping(layer, described.accelerator) if chip and free else None
+        rows.append(predicted_layer(row.name, layer, described, form or row.mapping, calibration.time_model))
+        if other != layer:
+            sparser_rows.append(
+                predicted_layer(row.name, other, described, form or row.mapping, calibration.time_model)
+            )
+        else:
+            sparser_rows.append(rows[-1])
+        own += form is not None
+        others += bool(layer.macs) and form is None
     bits = {t.bits for layer in graph.layers if layer.macs for t in layer.tensors if t.role != "output"}
-    outside = scope_warnings(calibration, described, str(result.options["dataflow"]), bits)
+    run = calibration.scope.dataflow if own and not others else dataflow
+    outside = scope_warnings(calibration, described, run, bits)
     return CalibratedEstimate(
-        tuple(_priced(row.name, [row], calibration) for row in rows),
-        _priced("total", rows, calibration),
+        tuple(_priced(y.name, [y], [other], calibration) for y, other in zip(rows, sparser_rows, strict=True)),
+        _priced("total", rows, sparser_rows, calibration),
         calibration.excluded,
         calibration,
         (*warnings, *outside),
         own,
+        len(zeros),
     )
-
-
-def as_the_chip_would(
-    found: Predicted, layer: Layer, described: DescribedAccelerator, calibration: Calibration
-) -> Predicted:
-    """The layer in the chip's own form where that costs less by its time and calibrated prices, DRAM included."""
-    costs = own_costs(described, calibration)
-
-    def whole_pj(row: Predicted) -> float:
-        others = fsum(row.energy_by_component_pj.get(part, 0.0) for part in calibration.excluded)
-        return calibration.energy_pj(row) + others
-
-    forms = (
-        predicted_layer(layer.name, layer, described, mapping, calibration.time_model)
-        for mapping in chip_mappings(layer, described.accelerator, costs)
-    )
-    return min((found, *forms), key=whole_pj)
-
-
-def own_costs(described: DescribedAccelerator, calibration: Calibration) -> Costs:
-    """What the chip's own form is chosen by: calibrated pJ of a cycle, of a word of the buffer and of DRAM."""
-    table = calibration.table(described)
-    prices = (table.price(name, "read", "input") for name in ("global_buffer", "dram"))
-    words = (price.pj * WORD_BITS / (price.width_bits or WORD_BITS) if price else 0.0 for price in prices)
-    return Costs((calibration.static_w or 0.0) * 1e12 / described.accelerator.clock_hz, *words)
 
 
 def check_components(calibration: Calibration, described: DescribedAccelerator) -> None:
@@ -137,6 +131,21 @@ def check_components(calibration: Calibration, described: DescribedAccelerator) 
         raise InputError(f"{made}; {described.name} has {', '.join(levels)}")
 
 
-def _priced(name: str, rows: Sequence[Predicted], calibration: Calibration) -> CalibratedLayer:
+def interval_of_zeros(
+    rows: Sequence[Predicted], sparser: Sequence[Predicted], calibration: Calibration
+) -> tuple[float, float, float]:
+    """Energy in pJ and the ends of its interval, widened by what zeros that were assumed may change.
+
+    `sparser`: the same rows with zeros one `SPREAD` more. Layers of a network are taken to be off the same way.
+    """
+    value, low, high = calibration.interval(rows)
+    moved = fsum(map(calibration.energy_pj, sparser)) - fsum(map(calibration.energy_pj, rows))
+    return value, max(0.0, value - hypot(value - low, NORMAL * moved)), value + hypot(high - value, NORMAL * moved)
+
+
+def _priced(
+    name: str, rows: Sequence[Predicted], sparser: Sequence[Predicted], calibration: Calibration
+) -> CalibratedLayer:
     others = fsum(row.energy_by_component_pj.get(part, 0.0) for row in rows for part in calibration.excluded)
-    return CalibratedLayer(name, *calibration.interval(rows), others, fsum(row.time_s for row in rows))
+    ends = interval_of_zeros(rows, sparser, calibration)
+    return CalibratedLayer(name, *ends, others, fsum(row.time_s for row in rows))

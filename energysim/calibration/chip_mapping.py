@@ -1,71 +1,54 @@
-"""How the Eyeriss chip would run a layer that nobody published: row stationary by letters, the cheapest that fits.
+"""How the Eyeriss chip would run a layer that nobody published: row stationary, chosen by a rule.
 
-The letters are those of JSSC 2017, table III. What a mapping costs is the calibrated energy with the chip's own time,
-so that words a bus must wait for count; the mapping search knows no such buses.
+The letters are those of JSSC 2017, table III. The rule gives back that table's five AlexNet layers, and for VGG-16 the
+mappings that its measured buffer and DRAM megabytes speak for (docs/calibration.md): it was found looking at both.
+
+1. Inputs and partial sums take 24 of the global buffer's 25 banks (`chip_buffer`).
+2. Passes are whole: m divides M, p*t divides m, q*r divides C, n divides the batch.
+3. A set wider than the array is folded only where that holds the whole height; folded sets add up no further (r=1).
+4. Several images at a time only where the whole height stands in the columns.
+5. Sets stand beside each other only where none fits below, or where the map itself is that low.
+6. Output rows longer than 128 are cut in equal parts: VGG-16's 224 moved per MAC what its 112 did.
+7. Of what is left, the least DRAM traffic per PE in use: delay times the dearest energy; then the least buffer traffic.
+   Half of the activations count as zeros, run-length coded: a mapping is chosen once, not for an image.
 """
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from energysim.calibration.chip_time import INPUT_BUS_BITS, PARTIAL_SUM_BUS_BITS, WEIGHT_BUS_BITS
+from energysim.calibration.chip_buffer import BUFFER_WORDS, WORD_BITS
 from energysim.calibration.eyeriss import COLUMNS, ROWS, row_stationary
 from energysim.hardware.accelerator import Accelerator
 from energysim.mapping.nest import Mapping, problems
+from energysim.workload.encoding import run_length
 from energysim.workload.layer import Layer
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Letters = dict[str, NDArray[np.int64]]
-    Floats = NDArray[np.float64]
-
-WORD_BITS = 16
-BUFFER_WORDS = 819200 // WORD_BITS
-"""The global buffer's 100 kB for inputs and partial sums."""
-
 SPAD_WORDS = {"input": 12, "weight": 224, "output": 24}
-WORDS_PER_CYCLE = {"weight": WEIGHT_BUS_BITS // 16, "input": INPUT_BUS_BITS // 16, "output": PARTIAL_SUM_BUS_BITS // 16}
-LINK_WORDS_PER_CYCLE = 1.2
-"""The link to DRAM: 64 bits at 60 MHz, in 16-bit words a cycle of 200 MHz."""
-
-LETTERS = ("m", "n", "e", "p", "q", "r", "t")
-
-CANDIDATES = 6
-"""Mappings that are counted exactly, the best of the quick estimate."""
+LONGEST_ROW = 128
+DENSITY = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Costs:
-    """What the quick estimate pays: pJ a cycle, and pJ a word of the global buffer and of DRAM."""
-
-    cycle_pj: float
-    buffer_pj: float
-    dram_pj: float
-
-
-def chip_mappings(layer: Layer, accelerator: Accelerator, costs: Costs) -> tuple[Mapping, ...]:
-    """A few legal row-stationary mappings of a layer, the likely best first; empty where the form does not apply.
+def chip_mapping(layer: Layer, accelerator: Accelerator) -> Mapping | None:
+    """The row-stationary mapping of a layer by the rule above; None where the form does not apply.
 
     The form needs a convolution with more than one output position, one stride, no dilation, at most 12 kernel rows and
     12 kernel columns.
     """
-    import numpy as np
+    letters = chip_letters(layer)
+    if letters is None:
+        return None
+    mapping = row_stationary(layer, letters)
+    return None if problems(layer, accelerator, mapping) else mapping
 
+
+def chip_letters(layer: Layer) -> dict[str, int] | None:
+    """The letters m, n, e, p, q, r, t by the rule above, and f, the length of a part of an output row."""
     stride = _stride(layer)
     if stride is None:
-        return ()
-    parts = [_letters(layer, stride, e) for e in _sizes(layer.dims["P"], layer.dims["P"])]
-    letters = {name: np.concatenate([part[name] for part in parts]) for name in LETTERS}
-    order = np.argsort(_quick(layer, stride, letters, costs), kind="stable")
-    found: list[Mapping] = []
-    for i in order[: 8 * CANDIDATES]:
-        mapping = row_stationary(layer, {name: int(values[i]) for name, values in letters.items()})
-        if not problems(layer, accelerator, mapping):
-            found.append(mapping)
-        if len(found) == CANDIDATES:
-            break
-    return tuple(found)
+        return None
+    dims = layer.dims
+    parts = -(-dims["Q"] // LONGEST_ROW)
+    length = -(-dims["Q"] // parts)
+    heights = {*range(1, min(dims["P"], COLUMNS) + 1), dims["P"]}
+    found = [best for e in sorted(heights) if (best := _best(layer, stride, e, length)) is not None]
+    return min(found, key=lambda each: each[0])[1] | {"f": length} if found else None
 
 
 def _stride(layer: Layer) -> int | None:
@@ -81,58 +64,50 @@ def _stride(layer: Layer) -> int | None:
     return strides.pop() if plain and fits and len(strides) == 1 else None
 
 
-def _letters(layer: Layer, stride: int, e: int) -> "Letters":
-    """Every choice of letters, at a set of e output rows, that the scratchpads, the array and the buffer hold."""
-    import numpy as np
-
-    dims = layer.dims
-    across, folds = min(e, COLUMNS), -(-e // COLUMNS)
-    slots = ROWS // (dims["R"] * folds)
-    if not slots or (folds > 1 and e < dims["P"]):
-        return {name: np.zeros(0, dtype=np.int64) for name in LETTERS}
-    axes = (
-        _sizes(dims["M"], slots * (COLUMNS // across)),
-        _sizes(dims["C"], slots),
-        _sizes(dims["C"], SPAD_WORDS["input"] // dims["S"]),
-        _sizes(dims["M"], SPAD_WORDS["output"]),
-        _sizes(dims["N"], dims["N"]),
-    )
-    t, r, q, p, n = (grid.ravel() for grid in np.meshgrid(*map(np.array, axes), indexing="ij"))
-    beside = np.minimum(t, COLUMNS // across)
-    rows, columns = (e - 1) * stride + dims["R"], (dims["Q"] - 1) * stride + dims["S"]
-    room = (BUFFER_WORDS - n * q * r * rows * columns) // (n * e * dims["Q"])
-    m = np.minimum(dims["M"] // (p * t), room // (p * t)) * p * t
-    legal = (t % beside == 0) & (t // beside * r <= slots) & (p * q * dims["S"] <= SPAD_WORDS["weight"])
-    legal &= (m > 0) & (q * r <= dims["C"])
-    whole = {"m": m, "n": n, "e": np.full_like(m, e), "p": p, "q": q, "r": r, "t": t}
-    return {name: values[legal] for name, values in whole.items()}
-
-
-def _sizes(whole: int, most: int) -> list[int]:
-    """Parts worth trying: those that cut a whole into different numbers of pieces."""
-    return sorted({-(-whole // -(-whole // size)) for size in range(1, min(whole, most) + 1)})
-
-
-def _quick(layer: Layer, stride: int, x: "Letters", costs: Costs) -> "Floats":
-    """pJ of what letters change: cycles by the rules of `chip_time`, words of buffer and DRAM, all dense."""
+def _best(layer: Layer, stride: int, e: int, length: int) -> tuple[tuple[float, float], dict[str, int]] | None:
+    """What the best choice at a set of e output rows costs, DRAM words a PE and buffer words, and its letters."""
     import numpy as np
 
     d = layer.dims
-    blocks, strips = d["G"] * -(-d["M"] // x["m"]), -(-d["P"] // x["e"])
-    sums, batches = -(-d["C"] // (x["q"] * x["r"])), -(-d["N"] // x["n"])
-    loads = blocks * batches * strips * sums
-    passes = loads * (x["m"] // (x["p"] * x["t"]))
-    runs = passes * x["n"]
-    rows, columns = (x["e"] - 1) * stride + d["R"], (d["Q"] - 1) * stride + d["S"]
-    held = x["p"] * x["t"] * x["q"] * x["r"] * d["R"] * d["S"]
-    inputs, outputs = x["q"] * x["r"] * rows * columns, x["p"] * x["t"] * x["e"] * d["Q"]
-    busy = runs * x["p"] * x["q"] * d["S"] * d["Q"] + passes * held / WORDS_PER_CYCLE["weight"]
-    busy = busy + passes * rows * d["S"] * x["q"] * x["r"]
-    buses = np.maximum(runs * inputs / WORDS_PER_CYCLE["input"], runs * outputs / WORDS_PER_CYCLE["output"])
-    fetched, stored = loads * x["n"] * inputs, layer.output.elements(d)
-    cycles = np.maximum(busy, buses) + (fetched + stored) / LINK_WORDS_PER_CYCLE
-    buffer = runs * inputs + fetched + 2 * runs * outputs + stored
-    return np.asarray(
-        costs.cycle_pj * cycles + costs.buffer_pj * buffer + costs.dram_pj * (fetched + stored + passes * held),
-        dtype=float,
-    )
+    across, folds = min(e, COLUMNS), -(-e // COLUMNS)
+    below = ROWS // d["R"] // folds
+    beside = COLUMNS // across if ROWS // d["R"] < 2 or d["P"] * 2 <= COLUMNS else 1
+    if not below:
+        return None
+    several = _divisors(d["N"]) if e == d["P"] and folds == 1 else [1]
+    at_once = range(1, below * beside + 1)
+    spad_p = [size for size in _divisors(d["M"]) if size <= SPAD_WORDS["output"]]
+    filters = [(p, t, m) for m in _divisors(d["M"]) for p in spad_p for t in at_once if m % (p * t) == 0]
+    sums = range(1, below + 1) if folds == 1 else (1,)
+    whole = set(_divisors(d["C"]))
+    channels = [(q, r) for q in range(1, SPAD_WORDS["input"] // d["S"] + 1) for r in sums if q * r in whole]
+    i, j, k = (grid.ravel() for grid in np.indices((len(filters), len(channels), len(several))))
+    (p, t, m), (q, r), n = np.array(filters).T[:, i], np.array(channels).T[:, j], np.array(several)[k]
+    side = np.minimum(t, beside)
+    rows, columns = (e - 1) * stride + d["R"], (length - 1) * stride + d["S"]
+    held = n * (m * e * length + q * r * rows * columns)
+    legal = (t % side == 0) & (t // side * r <= below) & (p * q * d["S"] <= SPAD_WORDS["weight"])
+    legal &= held <= BUFFER_WORDS
+    if not legal.any():
+        return None
+    p, t, q, r, m, n = (values[legal] for values in (p, t, q, r, m, n))
+    strips, parts = -(-d["P"] // e), -(-d["Q"] // length)
+    # rows that two strips share are fetched for each; the last strip may be lower
+    height = (d["P"] - 1) * stride + d["R"] + (strips - 1) * max(0, d["R"] - stride)
+    inputs = d["G"] * d["N"] * d["C"] * height * columns * parts
+    weights = d["G"] * d["M"] * d["C"] * d["R"] * d["S"] * strips * parts * -(-d["N"] // n)
+    outputs = layer.output.elements(d)
+    coded = run_length(WORD_BITS, DENSITY) / WORD_BITS
+    moved = weights + coded * (inputs * (-(-d["M"] // m)) + outputs)
+    buffered = inputs * -(-d["M"] // (p * t)) + 2 * outputs * -(-d["C"] // (q * r))
+    per_element = moved / (d["R"] * e * r * t)
+    best = np.lexsort((buffered, per_element))[0]
+    letters = {"m": m, "n": n, "p": p, "q": q, "r": r, "t": t}
+    cost = float(per_element[best]), float(buffered[best])
+    return cost, {"e": e} | {key: int(values[best]) for key, values in letters.items()}
+
+
+def _divisors(whole: int) -> list[int]:
+    """Divisors; a prime above the spads' words is cut as the next number is, its last pass partly empty."""
+    found = [size for size in range(1, whole + 1) if whole % size == 0]
+    return found if len(found) > 2 or whole <= SPAD_WORDS["output"] else _divisors(whole + 1)

@@ -6,9 +6,12 @@ The chip works in passes: the weights that the PEs hold stay, inputs and partial
 2. A pass begins when its weights have come over their bus (64 bits a cycle): a PE's 224-word scratchpad has no room
    for the next pass's weights beside its own.
 3. It goes on when the first windows of inputs have come over theirs (16 bits a cycle, one word): the ramp.
-4. No pass is faster than a bus: inputs 16 bits, partial sums 64 bits in and 64 bits out a cycle.
-5. Inputs are loaded from DRAM before and outputs stored after they are worked on: partial sums fill the global buffer
+4. From then on no pass is faster than a bus: inputs 16 bits, partial sums 64 bits in and 64 bits out a cycle.
+5. Before the first MACs of a pass are done with, their partial sums come in, and after the last they go out, or the
+   MACs come before and after what the bus moves: a pipeline of three stages fills and drains.
+6. Inputs are loaded from DRAM before and outputs stored after they are worked on: partial sums fill the global buffer
    (74 to 93 of 100 kB for AlexNet), so neither is held twice. Weights come ahead through the buffer's 8 kB for them.
+   Rows that two strips share are loaded once where the buffer has room to keep them (`chip_buffer`).
 
 Bus widths are those of hw_configs/eyeriss.yaml (a public re-implementation; not checked against the paper).
 """
@@ -17,6 +20,7 @@ from collections.abc import Mapping as Map
 from dataclasses import dataclass
 from math import prod
 
+from energysim.calibration.chip_buffer import kept_input_words
 from energysim.costs.prices import bits_moved
 from energysim.costs.traffic import traffic
 from energysim.hardware.accelerator import Accelerator, Array
@@ -31,11 +35,13 @@ PARTIAL_SUM_BUS_BITS = 64
 
 @dataclass(frozen=True, slots=True)
 class ChipTime:
-    """Cycles of the core clock: MACs, weights before each pass, its first inputs, what a bus adds, DRAM not hidden."""
+    """Cycles of the core clock: MACs, weights before each pass, its first inputs, the pipeline's filling and draining,
+    what a bus adds, DRAM not hidden."""
 
     mac_cycles: float
     weight_cycles: float
     ramp_cycles: float
+    fill_cycles: float
     bus_wait_cycles: float
     exposed_dram_cycles: float
     clock_hz: float
@@ -43,7 +49,8 @@ class ChipTime:
     @property
     def processing_s(self) -> float:
         """Seconds in which the array works or waits for its buses."""
-        return (self.mac_cycles + self.weight_cycles + self.ramp_cycles + self.bus_wait_cycles) / self.clock_hz
+        ahead = self.weight_cycles + self.ramp_cycles + self.fill_cycles
+        return (self.mac_cycles + ahead + self.bus_wait_cycles) / self.clock_hz
 
     @property
     def total_s(self) -> float:
@@ -63,26 +70,38 @@ def chip_time(layer: Layer, accelerator: Accelerator, mapping: Mapping, counts: 
             words[tensor.role, action] = words.get((tensor.role, action), 0) + moved
     bits = {tensor.role: tensor.partial_bits or tensor.bits for tensor in layer.tensors}
     weights = words.get(("weight", "read"), 0) * bits.get("weight", 0) / WEIGHT_BUS_BITS
-    first = _first_inputs(layer, mapping) * bits["input"] / INPUT_BUS_BITS
-    ramp = float(passes(layer, mapping) * first)
-    busy = counts.steps + weights + ramp
+    loads = passes(layer, mapping)
+    ramp = loads * _at_once(layer, mapping, "input")[0] * bits["input"] / INPUT_BUS_BITS
+    sums, macs = _at_once(layer, mapping, "output")
+    stage = sums * bits["output"] / PARTIAL_SUM_BUS_BITS
+    fill = loads * (stage + min(stage, macs))
     buses = (
-        words["input", "read"] * bits["input"] / INPUT_BUS_BITS,
+        words["input", "read"] * bits["input"] / INPUT_BUS_BITS - ramp,
         words["output", "read"] * bits["output"] / PARTIAL_SUM_BUS_BITS,
         words["output", "write"] * bits["output"] / PARTIAL_SUM_BUS_BITS,
     )
     outermost = accelerator.memories[0]
     link = outermost.read_bits_per_cycle or float("inf")
-    moved_bits = traffic(layer, accelerator, counts)[outermost.name].total_bits
+    moved_bits = dram_bits(layer, accelerator, mapping, counts)
     weight_bits = sum(
         counts.values.get((outermost.name, "read", t.name), 0) * bits_moved(layer, accelerator, outermost.name, t.name)
         for t in layer.tensors
         if t.role == "weight"
     )
-    wait = max(0.0, max(buses) - busy)
+    wait = max(0.0, max(buses) - counts.steps)
+    busy = counts.steps + weights + ramp + fill + wait
     exposed = (moved_bits - weight_bits) / link
-    hidden_too_long = max(0.0, moved_bits / link - (busy + wait + exposed))
-    return ChipTime(counts.steps, weights, ramp, wait, exposed + hidden_too_long, accelerator.clock_hz)
+    hidden_too_long = max(0.0, moved_bits / link - (busy + exposed))
+    return ChipTime(counts.steps, weights, ramp, fill, wait, exposed + hidden_too_long, accelerator.clock_hz)
+
+
+def dram_bits(layer: Layer, accelerator: Accelerator, mapping: Mapping, counts: Counts) -> float:
+    """Bits over the link to DRAM, coded as they rest there; rows kept in the buffer are not loaded again."""
+    outermost, source = accelerator.memories[0].name, layer.tensor("input")
+    moved = traffic(layer, accelerator, counts)[outermost].total_bits
+    if source is None:
+        return moved
+    return moved - kept_input_words(layer, mapping) * bits_moved(layer, accelerator, outermost, source.name)
 
 
 def passes(layer: Layer, mapping: Mapping) -> int:
@@ -97,12 +116,13 @@ def passes(layer: Layer, mapping: Mapping) -> int:
     return prod(loop.bound for loop in outside[: max(changing, default=-1) + 1])
 
 
-def _first_inputs(layer: Layer, mapping: Mapping) -> int:
-    """Input words that all PEs together need for their first step: the tile inside the temporal loops of the buffer."""
-    source = next(t for t in layer.tensors if t.role == "input")
+def _at_once(layer: Layer, mapping: Mapping, role: str) -> tuple[int, int]:
+    """Words of a role that all PEs together need for one step of the buffer's temporal loops, and the MACs of a PE."""
+    tensor = next(t for t in layer.tensors if t.role == role)
     spread = [i for i, item in enumerate(mapping.nest) if isinstance(item, Loop) and item.axis is not None]
-    held = mapping.nest.index(Storage(mapping.keepers(source.name)[-1], source.name))
-    return source.elements(mapping.tile(min([*spread, held]), layer.dims))
+    start = min([*spread, mapping.nest.index(Storage(mapping.keepers(tensor.name)[-1], tensor.name))])
+    inside = [item.bound for item in mapping.nest[start:] if isinstance(item, Loop) and item.axis is None]
+    return tensor.elements(mapping.tile(start, layer.dims)), prod(inside)
 
 
 def _keeper_outside(accelerator: Accelerator, array: Array, mapping: Mapping, tensor: str) -> str:

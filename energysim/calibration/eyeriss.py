@@ -42,8 +42,12 @@ def _published(name: str, x: dict[str, int], batch: int, element: str) -> tuple[
 
 
 def row_stationary(layer: Layer, x: Map[str, int], element: str = "spad") -> Mapping:
-    """The mapping of a layer on the chip that the letters m, n, e, p, q, r, t stand for (see `published_mappings`)."""
+    """The mapping of a layer on the chip that the letters m, n, e, p, q, r, t stand for (see `published_mappings`).
+
+    The letter f, if there, is the length of the parts that output rows are cut into.
+    """
     dims = layer.dims
+    length = x.get("f", dims["Q"])
     # A set wider than the array (27 rows on 14 columns) is folded: the rest stands on further rows.
     across = min(x["e"], COLUMNS)
     folds = -(-x["e"] // across)
@@ -53,9 +57,10 @@ def row_stationary(layer: Layer, x: Map[str, int], element: str = "spad") -> Map
         Loop("M", -(-dims["M"] // x["m"])),
         Loop("N", -(-dims["N"] // x["n"])),
         Loop("P", -(-dims["P"] // x["e"])),
+        Loop("Q", -(-dims["Q"] // length)),
         Loop("C", -(-dims["C"] // (x["q"] * x["r"]))),
     ]
-    buffer = [Loop("M", x["m"] // at_once), Loop("N", x["n"]), Loop("Q", dims["Q"])]
+    buffer = [Loop("M", x["m"] // at_once), Loop("N", x["n"]), Loop("Q", length)]
     # Sets of different filters stand beside each other where there is room, else below.
     beside = min(x["t"], COLUMNS // across)
     down = [Loop("P", folds, "pe.y"), Loop("M", x["t"] // beside, "pe.y"), Loop("C", x["r"], "pe.y")]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from energysim.calibration.calibration import CONFIDENCE, TIME, Calibration, Coefficient, Row, Scope, feature
-from energysim.calibration.diagnosis import condition_number, remarks_on
+from energysim.calibration.diagnosis import ILL_CONDITIONED, condition_number, remarks_on
 from energysim.calibration.measurements import Measured
 from energysim.calibration.predicted import Predicted
 from energysim.errors import InputError, unknown
@@ -49,9 +49,10 @@ def calibrate(
     """Fit the prices of an accelerator to measurements of what was estimated, row by row, matched by name.
 
     The form (time alone, one factor for all prices, one for compute and one for movement, one a component) and the
-    strength of the prior are those with the least left-out error among the forms of at most `max_coefficients`
-    (default 3). Where every row has a measured time, the price of time is fitted on it; errors and intervals are
-    always those of predicted time. Raises InputError for fewer rows than coefficients, unmatched names, equal rows.
+    strength of the prior are those with the least mean absolute left-out error among the forms of at most
+    `max_coefficients` (default 3) whose prices do not trade against each other. Where every row has a measured time,
+    the price of time is fitted on it; errors and intervals are always those of predicted time. Raises InputError for
+    fewer rows than coefficients, unmatched names, equal rows.
     """
     from energysim import __version__
 
@@ -276,7 +277,9 @@ def _forms(problem: _Problem, described: DescribedAccelerator, asked: int | None
 
 
 def _choose(problem: _Problem, forms: Sequence[Columns]) -> tuple[Columns, float]:
-    """The form and strength of least squared left-out error; the smaller form and the stronger prior win ties."""
+    """The form and strength of least mean absolute left-out error, what is reported; prices that trade against each
+    other are not chosen. The smaller form and the stronger prior win ties."""
+    import numpy as np
 
     best: tuple[float, Columns, float] | None = None
     for form in forms:
@@ -285,11 +288,14 @@ def _choose(problem: _Problem, forms: Sequence[Columns]) -> tuple[Columns, float
         target = 1.0 - offset / problem.energies
         free = any(weight > 0 for weight in _prior(form, 1.0))
         for strength in reversed(STRENGTHS if free else STRENGTHS[:1]):
+            firm = np.vstack([design, np.diag(np.sqrt(_prior(form, strength)))])
+            if best is not None and condition_number(firm) > ILL_CONDITIONED:
+                continue
             values = _values_without(form, design, target, strength)
             errors = ((columns * values).sum(axis=1) + offset) / problem.energies - 1.0
-            squares = float(errors @ errors)
-            if best is None or squares < best[0] * (1 - 1e-9):
-                best = squares, form, strength
+            mean = float(abs(errors).mean())
+            if best is None or mean < best[0] * (1 - 1e-9):
+                best = mean, form, strength
     assert best is not None  # noqa: S101
     return best[1], best[2]
 

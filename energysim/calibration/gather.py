@@ -6,13 +6,21 @@ from pathlib import Path
 from types import MappingProxyType
 
 from energysim.calibration import tiny
-from energysim.calibration.apply import as_the_chip_would
-from energysim.calibration.chip_rows import NOT_MEASURED, chip_measurements, chip_predictions
+from energysim.calibration.chip_mapping import chip_mapping
+from energysim.calibration.chip_rows import (
+    HELD_OUT,
+    NOT_MEASURED,
+    REFERENCE,
+    chip_measurements,
+    chip_predictions,
+    held_out_measurements,
+    held_out_predictions,
+)
 from energysim.calibration.measurements import Measured, Measurements, read_measurements
 from energysim.calibration.predicted import Predicted, predicted_layer, summed
 from energysim.calibration.references import read_reference
+from energysim.calibration.relu_zeros import assume_zeros
 from energysim.calibration.times import CHIP_LEVELS, CHIP_TIME, time_model_of
-from energysim.calibration.validation import chip_calibration
 from energysim.errors import InputError, unknown
 from energysim.estimate import estimate, named_layer
 from energysim.hardware.read import DescribedAccelerator
@@ -45,7 +53,7 @@ def gather(
 ) -> Gathered:
     """Estimate everything that was measured, under the best mappings; raises InputError naming the row it cannot do.
 
-    Row stationary on the Eyeriss chip, layers take the chip's own form as in `apply_calibration`.
+    Row stationary on the Eyeriss chip, layers take the chip's own form and zeros as in `apply_calibration`.
     """
     networks: dict[tuple[str, int, str | None], LayerGraph] = {}
     time_model = time_model_of(described.accelerator)
@@ -54,17 +62,14 @@ def gather(
         key = (row.network, row.batch, row.bits)
         if key not in networks:
             networks[key] = _read(row)
-        graph = _part(networks[key], row)
+        whole = networks[key] if row.zeros or time_model != CHIP_TIME else assume_zeros(networks[key]).graph
+        graph = _part(whole, row)
         result = estimate(graph, described, dataflow=dataflow, cache=cache)
-        found = [
-            predicted_layer(layer.name, layer, described, each.mapping, time_model)
-            for layer, each in zip(graph.layers, result.layers, strict=True)
-        ]
-        if time_model == CHIP_TIME and dataflow == "row_stationary":
-            # only the choice of a form is the shipped calibration's; prices are fitted to what was measured
-            chip = chip_calibration()
-            pairs = zip(found, graph.layers, strict=True)
-            found = [as_the_chip_would(each, layer, described, chip) for each, layer in pairs]
+        chip = time_model == CHIP_TIME and dataflow == "row_stationary"
+        found = []
+        for layer, each in zip(graph.layers, result.layers, strict=True):
+            form = chip_mapping(layer, described.accelerator) if chip else None
+            found.append(predicted_layer(layer.name, layer, described, form or each.mapping, time_model))
         rows.append(summed(row.name, found, row.network))
         bits |= {t.bits for layer in graph.layers if layer.macs for t in layer.tensors if t.role != "output"}
     return Gathered(tuple(rows), measurements, tuple(sorted(bits)) or (16,), excluded, dataflow, time_model)
@@ -105,7 +110,9 @@ def gathered(
         if system is not None:
             raise InputError("--system goes with a reference that has several systems, not with a file")
         measurements = read_measurements(reference)
-        return gather(measurements, described, dataflow=dataflow or "unconstrained", excluded=excluded, cache=cache)
+        # the Eyeriss chip runs nothing else
+        only = "row_stationary" if time_model_of(described.accelerator) == CHIP_TIME else "unconstrained"
+        return gather(measurements, described, dataflow=dataflow or only, excluded=excluded, cache=cache)
     if reference not in GATHERERS:
         read_reference(reference)
         known = ", ".join(GATHERERS)
@@ -116,12 +123,22 @@ def gathered(
 
 
 def _chip(described: DescribedAccelerator, system: str | None, cache: SearchCache | None) -> Gathered:
+    _check_chip(REFERENCE, described, system)
+    return Gathered(chip_predictions(described), chip_measurements(), (16,), NOT_MEASURED, "row_stationary", CHIP_TIME)
+
+
+def _chip_held_out(described: DescribedAccelerator, system: str | None, cache: SearchCache | None) -> Gathered:
+    _check_chip(HELD_OUT, described, system)
+    rows, measured = held_out_predictions(described), held_out_measurements()
+    return Gathered(rows, measured, (16,), NOT_MEASURED, "row_stationary", CHIP_TIME)
+
+
+def _check_chip(reference: str, described: DescribedAccelerator, system: str | None) -> None:
     if system is not None:
-        raise InputError(f"--system '{system}': eyeriss_alexnet is one chip; leave it out")
+        raise InputError(f"--system '{system}': {reference} is one chip; leave it out")
     if tuple(level.name for level in described.accelerator.levels) != CHIP_LEVELS:
         levels = ", ".join(CHIP_LEVELS)
-        raise InputError(f"eyeriss_alexnet was run on the Eyeriss chip; {described.name} has not its levels: {levels}")
-    return Gathered(chip_predictions(described), chip_measurements(), (16,), NOT_MEASURED, "row_stationary", CHIP_TIME)
+        raise InputError(f"{reference} was run on the Eyeriss chip; {described.name} has not its levels: {levels}")
 
 
 def _tiny(described: DescribedAccelerator, system: str | None, cache: SearchCache | None) -> Gathered:
@@ -138,6 +155,6 @@ def _tiny(described: DescribedAccelerator, system: str | None, cache: SearchCach
 
 
 GATHERERS: Mapping[str, Callable[[DescribedAccelerator, str | None, SearchCache | None], Gathered]] = MappingProxyType(
-    {"eyeriss_alexnet": _chip, "mlperf_tiny_energy": _tiny}
+    {REFERENCE: _chip, HELD_OUT: _chip_held_out, "mlperf_tiny_energy": _tiny}
 )
 """References that prices can be fitted to."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 
 from energysim.calibration import tiny
-from energysim.calibration.validation import TINY_ON, tiny_class, tiny_columns
+from energysim.calibration.validation import TINY_ON, tiny_classes, tiny_columns
 
 PREDICTORS: Mapping[str, tuple[str, ...]] = {
     "MACs": ("MACs",),
@@ -37,7 +37,7 @@ def tiny_fits() -> tuple[SystemFit, ...]:
     """Every submission with more networks than prices + 1, under every predictor."""
     found = []
     for system, energies in tiny.systems().items():
-        group = tiny_class(system)
+        group = tiny_classes()[system]
         columns = tiny_columns(TINY_ON[group])
         for predictor, names in PREDICTORS.items():
             if len(energies) < len(names) + 2:
@@ -75,13 +75,13 @@ class PredictorSummary:
 
 
 def summaries(fits: Sequence[SystemFit]) -> tuple[PredictorSummary, ...]:
-    """The fits by class and predictor; only submissions that every predictor could be fitted to are compared."""
+    """The fits by class and predictor, over the submissions that a predictor could be fitted to: three networks and up
+    for one price, four for two."""
     found = []
     for group in TINY_ON:
-        whole = {f.system for f in fits if f.group == group and f.prices == max(len(n) for n in PREDICTORS.values())}
         macs = {f.system: f.left_out for f in fits if f.predictor == "MACs"}
         for predictor, names in PREDICTORS.items():
-            rows = [f for f in fits if f.group == group and f.predictor == predictor and f.system in whole]
+            rows = [f for f in fits if f.group == group and f.predictor == predictor]
             if rows:
                 errors = [f.left_out for f in rows]
                 better = sum(f.left_out < macs[f.system] for f in rows)

@@ -12,9 +12,21 @@ from typing import Any
 
 from energysim.calibration import tiny
 from energysim.calibration.calibration import Calibration
-from energysim.calibration.chip_rows import NOT_MEASURED, chip_layers, chip_measurements, chip_predictions
+from energysim.calibration.chip_rows import (
+    HELD_OUT,
+    NOT_MEASURED,
+    REFERENCE,
+    ChipLayer,
+    chip_layers,
+    chip_measurements,
+    chip_predictions,
+    held_out_layers,
+    held_out_measurements,
+    held_out_predictions,
+)
 from energysim.calibration.correlation import Scores, mean_scores, scores
 from energysim.calibration.fit import calibrate
+from energysim.calibration.held_out import held_out_without_zeros
 from energysim.calibration.references import read_reference
 from energysim.costs.metrics import LayerMetrics, metrics
 from energysim.errors import InputError
@@ -39,8 +51,9 @@ TINY_BITS = "w8a8p32"
 TINY_ON = MappingProxyType({"microcontrollers": "generic_mcu", "neural processors": "generic_npu"})
 """Class of system to the accelerator it is estimated on."""
 
-NEURAL_PROCESSORS = ("gap9", "syntiant", "silicon_labs")
-"""Systems whose networks run on an accelerator beside the core, by the start of their names."""
+ARRAY_MACS_PER_S = 0.5e9
+"""MACs a second above which a system computes with an array of them: the fastest core in the data does 0.25e9 (a
+Cortex-M7), Silicon Labs' accelerator 0.1e9, the slowest array 0.6e9 (Syntiant at 30 MHz)."""
 
 YANG_BATCH = 4
 
@@ -125,23 +138,76 @@ def chip_calibration() -> Calibration:
 
 
 def _chip() -> tuple[MetricTable, ...]:
-    calibration, layers = chip_calibration(), chip_layers(read_accelerator("eyeriss"))
-    graph = LayerGraph("alexnet", tuple(row.layer for row in layers))
+    calibration = chip_calibration()
+    ours = {
+        "estimate, nominal prices": tuple(row.nominal_pj for row in calibration.rows),
+        "estimate, calibrated, row left out": tuple(row.left_out_pj for row in calibration.rows),
+    }
+    layers, measured = chip_layers(read_accelerator("eyeriss")), tuple(row.measured_pj for row in calibration.rows)
+    says = "chip energy of five AlexNet convolutions, batch 4, DRAM not in it"
+    return (_layers_table(REFERENCE, says, layers, measured, ours, calibration.data_sha256),)
+
+
+def _chip_held_out() -> tuple[MetricTable, ...]:
+    described, measurements, calibration = read_accelerator("eyeriss"), held_out_measurements(), chip_calibration()
+    rows = held_out_predictions(described)
+    unknown = held_out_without_zeros(described)
+    out = frozenset(NOT_MEASURED)
+    ours = {
+        "estimate, nominal prices": tuple(sum(row.without(out).values()) for row in rows),
+        "estimate, calibrated on AlexNet": tuple(map(calibration.energy_pj, rows)),
+        "estimate, calibrated on AlexNet, zeros unknown": tuple(calibration.energy_pj(unknown[y.name]) for y in rows),
+    }
+    measured = tuple(row.energy_pj for row in measurements.rows)
+    says = "chip energy of thirteen VGG-16 convolutions, batch 3, DRAM not in it; no price is fitted to them"
+    return (_layers_table(HELD_OUT, says, held_out_layers(described), measured, ours, measurements.sha256),)
+
+
+def _layers_table(
+    reference: str,
+    says: str,
+    layers: tuple[ChipLayer, ...],
+    measured: tuple[float, ...],
+    ours: Mapping[str, tuple[float, ...]],
+    sha256: str,
+) -> MetricTable:
+    graph = LayerGraph(reference, tuple(row.layer for row in layers))
     columns = {name: tuple(map(of, metrics(graph).layers)) for name, of in COUNTED.items()}
     columns["parameters"] = tuple(float(row.layer.parameters) for row in layers)
     columns["MACs that zeros leave"] = tuple(row.nonzero_macs for row in layers)
     columns["predicted time"] = tuple(row.time.total_s for row in layers)
-    columns["estimate, nominal prices"] = tuple(row.nominal_pj for row in calibration.rows)
-    columns["estimate, calibrated, row left out"] = tuple(row.left_out_pj for row in calibration.rows)
+    names, devices = tuple(row.name for row in layers), ("eyeriss",) * len(layers)
+    every = MappingProxyType({**columns, **ours})
+    return MetricTable(reference, says, "pJ", names, devices, measured, every, sha256)
+
+
+FIGURE_BATCH, FIGURE_COLUMNS = 16, MappingProxyType({"mac": "alu", "register_file": "rf", "dram": "dram"})
+"""What ISCA 2016's figure 10 was drawn at, and the parts of it that were read off, by our component."""
+
+
+def _figure() -> tuple[MetricTable, ...]:
+    reference, described = read_reference("eyeriss_isca16_fig10"), read_accelerator("eyeriss_isca16")
+    graph = read_model("alexnet", batch=FIGURE_BATCH)
+    # the paper calls fully connected layers fc1 to fc3, the packaged network fc6 to fc8
+    renamed = {"fc1": "fc6", "fc2": "fc7", "fc3": "fc8"}
+    names = [row["layer"] for row in reference.rows]
+    layers = {layer.name: layer for layer in graph.layers}
+    graph = LayerGraph("alexnet", tuple(layers[renamed.get(name, name)] for name in names))
+    columns = {name: tuple(map(of, metrics(graph).layers)) for name, of in COUNTED.items()}
+    columns["parameters"] = tuple(float(layer.parameters) for layer in graph.layers)
+    columns["estimate on eyeriss_isca16, row stationary"] = tuple(
+        sum(sum(row.energy_by_component_pj.get(part, {}).values()) for part in FIGURE_COLUMNS)
+        for row in estimate(graph, described, dataflow="row_stationary").layers
+    )
     table = MetricTable(
-        "eyeriss_alexnet",
-        "chip energy of five AlexNet convolutions, batch 4, DRAM not in it",
-        "pJ",
-        tuple(row.name for row in layers),
-        ("eyeriss",) * len(layers),
-        tuple(row.measured_pj for row in calibration.rows),
+        reference.name,
+        "energy of ALU, register file and DRAM of AlexNet's layers, batch 16, by the paper's own model (not measured)",
+        "1e9 MACs",
+        tuple(names),
+        ("model",) * len(names),
+        tuple(sum(float(row[column]) for column in FIGURE_COLUMNS.values()) for row in reference.rows),
         MappingProxyType(columns),
-        calibration.data_sha256,
+        reference.sha256,
     )
     return (table,)
 
@@ -169,9 +235,16 @@ def tiny_columns(on: str) -> Mapping[str, Mapping[str, float]]:
     return MappingProxyType(found)
 
 
-def tiny_class(system: str) -> str:
-    """Which class of `TINY_ON` a submission belongs to."""
-    return "neural processors" if system.startswith(NEURAL_PROCESSORS) else "microcontrollers"
+@cache
+def tiny_classes() -> Mapping[str, str]:
+    """Which class of `TINY_ON` each submission belongs to, by the MACs a second that it was measured to do at best."""
+    fastest: dict[str, float] = {}
+    for row in read_reference("mlperf_tiny_energy").rows:
+        name = f"{row['system']} {row['round']}"
+        macs_per_s = read_model(tiny.NETWORKS[row["benchmark"]]).macs * float(row["throughput_per_s"])
+        fastest[name] = max(fastest.get(name, 0.0), macs_per_s)
+    names = {True: "neural processors", False: "microcontrollers"}
+    return MappingProxyType({name: names[rate > ARRAY_MACS_PER_S] for name, rate in fastest.items()})
 
 
 def _tiny() -> tuple[MetricTable, ...]:
@@ -181,7 +254,7 @@ def _tiny() -> tuple[MetricTable, ...]:
         rows = [
             (system, network, uj)
             for system, energies in tiny.systems().items()
-            if tiny_class(system) == group
+            if tiny_classes()[system] == group
             for network, uj in energies.items()
         ]
         columns = {
@@ -231,6 +304,12 @@ def _yang() -> tuple[MetricTable, ...]:
 
 
 TABLES: Mapping[str, Callable[[], tuple[MetricTable, ...]]] = MappingProxyType(
-    {"eyeriss_alexnet": _chip, "mlperf_tiny_energy": _tiny, "yang17": _yang}
+    {
+        REFERENCE: _chip,
+        HELD_OUT: _chip_held_out,
+        "mlperf_tiny_energy": _tiny,
+        "yang17": _yang,
+        "eyeriss_isca16_fig10": _figure,
+    }
 )
 """References that metrics are compared with."""

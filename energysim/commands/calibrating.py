@@ -51,7 +51,8 @@ def add_calibration_commands(commands: Any) -> None:
         "which metric tracks measured energy: MACs, full adders, DeepK's total, traffic, our estimate; with intervals",
         "energysim validate\n  energysim validate mlperf_tiny_energy --format json",
     )
-    says = "eyeriss_alexnet, mlperf_tiny_energy, yang17 (default: all, and DeepK's design)"
+    says = "eyeriss_alexnet, eyeriss_vgg16, mlperf_tiny_energy, yang17, eyeriss_isca16_fig10"
+    says += " (default: all, and DeepK's design)"
     command.add_argument("reference", metavar="REFERENCE", nargs="*", help=says)
     command.add_argument("--format", choices=("table", "json"), default="table", help="table (default) or json")
 
@@ -150,7 +151,7 @@ def validate_command(options: argparse.Namespace) -> None:
         for title, heads, rows in table_sections(table):
             show(section(f"{table.reference}: {title}", heads, rows), sys.stdout)
     if "mlperf_tiny_energy" in names:
-        title = "prices fitted to three networks of a submission, the fourth predicted"
+        title = "prices fitted to the other networks of a submission, each predicted"
         show(section(title, PRICE_HEADS, price_rows(summaries(tiny_fits()))), sys.stdout)
     if not options.reference:
         designs = [deepk_design(network) for network in RATES]

@@ -6,6 +6,7 @@ from energysim.mapping.search_windows cimport integer
 cdef integer PLAIN
 
 cdef class Classes(Costs):
+    cdef integer[::1] ahead
     cdef integer[::1] class_start, class_end, prefix
     cdef integer[:, ::1] classes, class_seen, class_length
     cdef integer class_total
@@ -22,3 +23,7 @@ cdef class Classes(Costs):
     cdef void copy_class(self, integer source, integer target) noexcept
     @cython.locals(t=integer, mine=integer, theirs=integer, length=integer)
     cdef integer as_good(self, integer one, integer other)
+    @cython.locals(t=integer, waits=integer, k=integer, d=integer)
+    cdef integer stays(self, integer level)
+    @cython.locals(k=integer)
+    cdef integer take_order(self, integer level, integer which)

@@ -12,6 +12,7 @@ class Classes(Costs):
 
     def clear_classes(self) -> None:
         """No order is known yet."""
+        self.ahead = np.zeros(self.levels + 2, dtype=np.int64)
         dims = self.dims
         self.class_start = np.full(1 << dims, -1, dtype=np.int64)
         self.class_end = np.zeros(1 << dims, dtype=np.int64)
@@ -121,6 +122,26 @@ class Classes(Costs):
                     return 0
             elif mine & theirs != theirs:
                 return 0
+        return 1
+
+    def take_order(self, level: int, which: int) -> int:
+        """Takes an order for the loops outside a level; 0 when it may not be."""
+        for k in range(self.dims):
+            self.order[level - 1, k] = self.classes[which, k]
+        return self.stays(level)
+
+    def stays(self, level: int) -> int:
+        """Whether the order of the loops outside a level leaves the dataflow's stationary tensor where it is."""
+        t = self.still_tensor
+        waits = 0
+        for k in range(self.dims):
+            d = self.order[level - 1, k]
+            if t >= 0 and level <= self.still_level and self.bound[level - 1, d] > 1:
+                if self.touches[t, d] == 0:
+                    waits = 1
+                elif waits or self.ahead[level - 1]:
+                    return 0
+        self.ahead[level] = 1 if waits or self.ahead[level - 1] else 0
         return 1
 
 

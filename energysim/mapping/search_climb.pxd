@@ -3,13 +3,15 @@ cimport cython
 from energysim.mapping.search_moves cimport Moves
 from energysim.mapping.search_windows cimport integer
 
-cdef double INFINITE, HOT, COLD
+cdef double INFINITE, HOT, COLD, FRACTION
 cdef integer STEPS
 
 cdef class Climb(Moves):
     cdef integer seed
+    @cython.locals(before=integer)
     cdef void climb(self)
     cdef integer random(self, integer number) noexcept
+    cdef double chance(self) noexcept
     @cython.locals(now=double, warmth=double, cooling=double, limit=double, draw=double, found=double, kind=integer)
     cdef void anneal(self, integer steps)
     @cython.locals(found=double, c=integer, i=integer, j=integer, d=integer, e=integer)

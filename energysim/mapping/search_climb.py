@@ -7,11 +7,13 @@ from energysim.mapping.search_moves import Moves
 
 INFINITE = float("inf")
 
-STEPS = 5_000
-"""Moves that one annealing tries."""
+STEPS = 20_000
+"""Moves that one annealing tries; most are illegal, which shows at once."""
 
-HOT, COLD = 0.3, 0.001
+HOT, COLD = 1.0, 0.001
 """How much worse than what is in hand a mapping may be at the first move and at the last, relative."""
+
+FRACTION = 2.0**-20
 
 
 class Climb(Moves):
@@ -24,12 +26,20 @@ class Climb(Moves):
         if self.places == 0:
             self.begin_moves()
             self.seed = 12345
+        before = self.nodes
         self.anneal(STEPS)
+        # moves take nothing from the proof
+        self.most_nodes += self.nodes - before
 
     def random(self, number: int) -> int:
         """A number from 0 to `number` - 1, the same in every run."""
         self.seed = (self.seed * 1103515245 + 12345) & 0x7FFFFFFF
-        return (self.seed >> 8) % number
+        # its low bits repeat after few draws
+        return ((self.seed >> 8) * number) >> 23
+
+    def chance(self) -> float:
+        """A number from 0 to 1; by multiplication, since a division of integers is cut off when compiled."""
+        return self.random(1 << 20) * FRACTION
 
     def anneal(self, steps: int) -> None:
         """Moves by chance from the best in hand, of which the worse ones become rare."""
@@ -40,7 +50,7 @@ class Climb(Moves):
             warmth *= cooling
             if self.late():
                 return
-            draw = self.random(1 << 20) / (1 << 20)
+            draw = self.chance()
             limit = now * (1.0 + warmth * draw * draw * draw)
             kind = self.random(10)
             if kind < 3:

@@ -3,11 +3,13 @@ cimport cython
 from energysim.mapping.search_heaps cimport Heaps
 from energysim.mapping.search_windows cimport integer
 
-cdef double INFINITE, EDGE
-cdef integer PLAIN, WATCHED
+cdef double INFINITE, EDGE, PATIENCE, HOPE, FAR
+cdef integer PLAIN, WATCHED, HOPELESS, AGAIN
 
 cdef class Tree(Heaps):
-    cdef integer[::1] ahead
+    cdef double[::1] share
+    cdef double seen_share
+    cdef integer since
     cdef integer most_nodes, any_will_do, width
     cdef integer[::1] innermost
     cdef integer[:, ::1] digit
@@ -20,14 +22,18 @@ cdef class Tree(Heaps):
     cpdef double borrow(self, Tree lender)
     cpdef void limit(self, double pj) noexcept
     cpdef void cap(self, double cycles) noexcept
+    @cython.locals(going=integer, before=double)
     cpdef void search(self, integer most_nodes, double until, integer any_will_do)
+    cdef void pass_along(self, integer width)
     cdef void climb(self)
     cdef void complete(self, double now)
     @cython.locals(cycles=double, whole=integer)
     cdef double total(self, double now)
     cdef integer breadth(self, integer level)
     cdef integer late(self)
-    @cython.locals(key=double, now=double, base=integer, middle=integer, rows=integer, seen=integer, row=integer, children=integer, which=integer)
+    @cython.locals(far=integer)
+    cdef integer hopeless(self) noexcept
+    @cython.locals(key=double, now=double, part=double, base=integer, middle=integer, rows=integer, seen=integer, row=integer, children=integer, which=integer)
     cdef void expand(self, integer level, double cost, integer alike)
     cdef void leave_open(self, double key) noexcept
     @cython.locals(d=integer, dims=integer, flat=integer, i=integer, top=integer)
@@ -42,10 +48,6 @@ cdef class Tree(Heaps):
     cdef void look_outward(self, integer level) noexcept
     @cython.locals(fixed=double, inside=double, now=double, key=double, cycles=double, mask=integer, whole=integer, d=integer, which=integer)
     cdef void orders(self, integer level, double cost, integer row)
-    @cython.locals(t=integer, waits=integer, k=integer, d=integer)
-    cdef integer stays(self, integer level)
-    @cython.locals(k=integer)
-    cdef integer take_order(self, integer level, integer which)
     @cython.locals(tile=integer, space=integer, same=integer)
     cdef void descend(self, integer level, integer row, integer which, double now, integer alike)
     cdef void keep(self)

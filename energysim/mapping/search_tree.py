@@ -21,6 +21,13 @@ EDGE = 1.0 - 1e-12
 WATCHED = 256
 """Nodes between two looks at the clock."""
 
+PATIENCE, HOPE, FAR = 0.125, 0.03, 0.03
+"""A proof ends early when this part of all nodes has bettered nothing, less than this share of it is seen, and the best
+in hand costs so much more than the bound, relative."""
+
+HOPELESS, AGAIN = 4, 1
+"""`stopped` of such a proof; it begins anew if so many climbs more better what is in hand."""
+
 
 class Tree(Heaps):
     """The search itself: `ready`, `start`, then `limit` where a better mapping is known elsewhere, then `search`."""
@@ -34,7 +41,7 @@ class Tree(Heaps):
         self.digit = np.zeros((self.levels + 2, self.dims), dtype=np.int64)
         self.clear_classes()
         self.most_nodes, self.until, self.stopped, self.any_will_do = 1 << 62, INFINITE, 0, 0
-        self.ahead = np.zeros(self.levels + 2, dtype=np.int64)
+        self.share, self.seen_share, self.since = np.ones(self.levels + 2), 0.0, 0
         self.clear_ports(0)
         self.root_pj = self.constant_pj + self.settle(0)
 
@@ -78,16 +85,29 @@ class Tree(Heaps):
         if self.stopped == 0 and self.best_pj < INFINITE and perf_counter() >= until:
             self.stopped = 2
         self.climb()
-        for width in (50, 0):
-            if self.stopped == 0:
-                if width == 0:
+        if self.stopped == 0:
+            self.pass_along(50)
+            self.open_pj = self.root_pj + self.inside[0, self.size - 1]
+        self.climb()
+        going = 1
+        while self.stopped == 0 and going:
+            self.pass_along(0)
+            going, self.width = 0, 1
+            if self.stopped == HOPELESS:
+                self.stopped, before = 0, self.best_pj
+                for _ in range(AGAIN):
                     self.climb()
-                self.narrow()
-                self.width = width
-                self.open_pj = INFINITE
-                self.expand(1, self.root_pj, 1)
-                if width > 0:
-                    self.open_pj = self.root_pj + self.inside[0, self.size - 1]
+                going = 1 if self.best_pj < before else 0
+                if self.stopped == 0 and not going:
+                    self.stopped = 1
+
+    def pass_along(self, width: int) -> None:
+        """Looks along the best so many rows at every level (0: all) of those that can still win."""
+        self.narrow()
+        self.width = width
+        self.open_pj = INFINITE
+        self.seen_share, self.since = 0.0, self.nodes
+        self.expand(1, self.root_pj, 1)
 
     def climb(self) -> None:
         """Better neighbours of the mapping in hand (`search_climb`)."""
@@ -102,11 +122,20 @@ class Tree(Heaps):
             if self.nodes >= self.most_nodes:
                 self.stopped = 1
             elif self.nodes % WATCHED == 0:
+                if self.hopeless():
+                    self.stopped = HOPELESS
                 # a turn of the interpreter lets Ctrl-C through
                 self.awake()
                 if self.until < INFINITE and perf_counter() >= self.until:
                     self.stopped = 2
         return self.stopped
+
+    def hopeless(self) -> int:
+        """Whether the proof is far from its end, by the share that it has seen, and has bettered nothing for long."""
+        if self.width > 0 or self.until < INFINITE or self.nodes - self.since < self.most_nodes * PATIENCE:
+            return 0
+        far = self.best_pj > (1.0 + FAR) * (self.root_pj + self.inside[0, self.size - 1])
+        return 1 if far and self.seen_share < HOPE else 0
 
     def expand(self, level: int, cost: float, alike: int) -> None:
         """All rows of a level inside what is placed; `alike`: so far the mapping is its own mirror image."""
@@ -130,9 +159,15 @@ class Tree(Heaps):
         children = self.heap_top - middle
         self.make_heap(middle, children)
         seen = 0
+        part = self.share[level]
+        if children == 0:
+            self.seen_share += part
+        else:
+            part *= 1.0 / children
         while children > 0:
             key = self.heap_key[middle]
             if key >= self.limit_pj or (self.width > 0 and seen >= self.breadth(level)):
+                self.seen_share += part * children
                 break
             if self.late():
                 self.leave_open(key)
@@ -140,6 +175,7 @@ class Tree(Heaps):
             row, which, now = self.heap_row[middle], self.heap_class[middle], self.heap_cost[middle]
             children = self.pop(middle, children)
             seen += 1
+            self.share[level + 1] = part
             self.descend(level, row, which, now, alike)
         self.heap_top = base
 
@@ -321,26 +357,6 @@ class Tree(Heaps):
             if key < self.limit_pj:
                 self.push(key, now, row, which)
 
-    def take_order(self, level: int, which: int) -> int:
-        """Takes an order for the loops outside a level; 0 when it may not be."""
-        for k in range(self.dims):
-            self.order[level - 1, k] = self.classes[which, k]
-        return self.stays(level)
-
-    def stays(self, level: int) -> int:
-        """Whether the order of the loops outside a level leaves the dataflow's stationary tensor where it is."""
-        t = self.still_tensor
-        waits = 0
-        for k in range(self.dims):
-            d = self.order[level - 1, k]
-            if t >= 0 and level <= self.still_level and self.bound[level - 1, d] > 1:
-                if self.touches[t, d] == 0:
-                    waits = 1
-                elif waits or self.ahead[level - 1]:
-                    return 0
-        self.ahead[level] = 1 if waits or self.ahead[level - 1] else 0
-        return 1
-
     def descend(self, level: int, row: int, which: int, now: float, alike: int) -> None:
         """Places a row with an order and goes on inward; at the compute unit the mapping is complete."""
         self.place(level, row)
@@ -361,8 +377,10 @@ class Tree(Heaps):
     def complete(self, now: float) -> None:
         """A mapping that is placed to the compute unit: the best in hand, if it is better."""
         self.candidates += 1
+        self.seen_share += self.share[self.levels + 1]
         now = self.total(now)
         if now < self.limit_pj:
+            self.since = self.nodes
             self.best_pj = now
             self.limit(now)
             self.keep()

@@ -163,11 +163,16 @@ def calibrated_sentences(calibrated: CalibratedEstimate) -> list[str]:
     """The answer with its interval, and what it does not hold."""
     total, calibration = calibrated.total, calibrated.calibration
     count, layers = calibrated.own_form, len(calibrated.layers)
-    own = f", {count} of {layers} layers in the chip's own form" if count else ""
+    own = f", but {count} of {layers} layers in the chip's own form" if count else ""
     others = ", ".join(map(clean, calibrated.excluded))
     found = [f"{interval_text(total)}{f' without {others}' if others else ''}, {si(total.time_s, 's')}"]
     if others:
         found.append(f"{others} at nominal prices, not calibrated: {joules(total.uncalibrated_pj)}")
+    if calibrated.assumed_zeros:
+        found.append(
+            f"no zeros are given: half of the inputs that come from ReLU taken as zeros, {calibrated.assumed_zeros} of "
+            f"{layers} layers, a quarter more or fewer in the interval; a file of densities (--bits FILE) replaces that"
+        )
     found.append(
         f"mappings are chosen by calibrated prices{own}; {len(calibration.rows)} rows of {clean(calibration.data)}, "
         f"each left out met within {calibration.left_out:.1%} on average"

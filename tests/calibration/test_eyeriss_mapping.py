@@ -9,7 +9,7 @@ from energysim.calibration.references import read_reference, rows_by
 from energysim.costs.prices import energy_by_key
 from energysim.hardware.read import read_accelerator
 from energysim.mapping.counts import active_instances, count
-from energysim.mapping.nest import problems
+from energysim.mapping.nest import Storage, problems, tile_bits
 from energysim.mapping.replay import replay
 from energysim.workload.encoding import run_length
 from energysim.workload.layer import convolution
@@ -33,6 +33,25 @@ def test_the_mapping_does_all_the_work_and_no_more() -> None:
         # Weights enter each spad once a pass, inputs and psums flow through; DRAM sees at least every word once.
         assert counts.values["dram", "read", "input"] >= layer.tensors[1].elements(layer.dims)
         assert counts.values["dram", "read", "weight"] >= prod(layer.dims[d] for d in "GMCRS")
+
+
+def test_the_published_space_in_the_global_buffer() -> None:
+    # JSSC 2017, table III, last two columns, KiB of inputs and of partial sums (read off the transcriber's raw scan).
+    published = {
+        "CONV1": (15.5, 72.2),
+        "CONV2": (3.8, 91.1),
+        "CONV3": (7.0, 84.5),
+        "CONV4": (10.5, 84.5),
+        "CONV5": (10.5, 84.5),
+    }
+    accelerator = read_accelerator("eyeriss").accelerator
+    for name, layer, mapping in published_mappings():
+        source = layer.tensor("input")
+        assert source is not None
+        for tensor, kib in zip((source, layer.output), published[name], strict=True):
+            tile = mapping.tile(mapping.nest.index(Storage("global_buffer", tensor.name)), layer.dims)
+            bits = tile_bits(tensor, tile, accelerator, "global_buffer")
+            assert bits / 8 / 1024 == pytest.approx(kib, abs=0.06), (name, tensor.name)
 
 
 def test_figure_10_of_isca_2016_with_the_published_mapping() -> None:
@@ -71,7 +90,7 @@ def test_dram_megabytes_of_the_chip() -> None:
 def test_busy_instances_of_a_folded_set_by_replay() -> None:
     # The fold of conv2 in small: 5 output rows on 3 columns stand 3 + 2; a kernel of 2 rows makes 10 busy PEs.
     from energysim.hardware.accelerator import Accelerator, Array, Axis, Compute, Memory
-    from energysim.mapping.nest import Loop, Mapping, Storage
+    from energysim.mapping.nest import Loop, Mapping
     from energysim.workload.layer import ROLES
 
     layer = convolution("row", m=1, c=1, p=5, q=1, r=2)

@@ -34,6 +34,15 @@ def test_what_the_issue_counts() -> None:
     assert energy / 115.3 == pytest.approx(278, abs=0.5)
 
 
+def test_the_transcription_of_the_held_out_table_adds_up() -> None:
+    *layers, total = read_reference("eyeriss_vgg16").rows
+    columns = {"total_latency_ms": 0.15, "processing_latency_ms": 0.15, "global_buffer_mb": 0.1, "dram_mb": 0.25}
+    for column, rounding in columns.items():
+        assert sum(float(row[column]) for row in layers) == pytest.approx(float(total[column]), abs=rounding)
+    energy = sum(float(row["power_mw"]) * float(row["total_latency_ms"]) for row in layers)
+    assert energy / float(total["total_latency_ms"]) == pytest.approx(236, abs=0.5)
+
+
 def test_an_unknown_reference_gets_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="unknown reference 'eyeris_alexnet'; did you mean 'eyeriss_alexnet'"):
         read_reference("eyeris_alexnet")

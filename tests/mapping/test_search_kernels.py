@@ -1,13 +1,16 @@
 """The compiled kernel and the same sources as plain Python go the same way, step by step, without a warning."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from energysim.hardware.read import read_accelerator
 from energysim.mapping import search, search_climb
 from energysim.mapping.search import Limits, find_front, find_mapping
+from energysim.workload.layer import convolution
 from tests.mapping.brute import all_costs
 from tests.mapping.cases import random_case, random_product
 from tests.mapping.plain import plain_modules
@@ -40,6 +43,37 @@ def test_plain_python_takes_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> N
         nodes += compiled[0].nodes
     assert compared > 15
     assert nodes > 300
+
+
+def test_plain_python_anneals_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In deep hierarchies chance is drawn the same way, and worse mappings are taken for a while in both."""
+    described = read_accelerator("simba")
+    case = (convolution("conv", m=24, c=20, p=7, q=7, r=3, s=3), described.accelerator, described.table)
+    compiled = find_mapping(*case, limits=Limits(nodes=1))
+    worse = []
+
+    class Watched(TREE):  # type: ignore[misc]
+        def try_move(self, limit: float) -> float:
+            before = self.cost_at[self.levels]
+            found: float = super().try_move(limit)
+            worse.append(before < found < float("inf"))
+            return found
+
+    monkeypatch.setattr(search, "Tree", Watched)
+    assert replace(find_mapping(*case, limits=Limits(nodes=1)), seconds=0.0) == replace(compiled, seconds=0.0)
+    assert sum(worse) > 20
+
+
+def test_chance_is_even() -> None:
+    """Three draws in a row reach every corner of a cube of 4 about as often; low bits of the generator would not."""
+    climb = TREE.__new__(TREE)
+    climb.seed = 12345
+    seen = Counter(tuple(climb.random(4) for _ in range(3)) for _ in range(6_400))
+    assert len(seen) == 64
+    assert max(seen.values()) < 2 * min(seen.values())
+    drawn = [climb.chance() for _ in range(1_000)]
+    assert 0.0 <= min(drawn) < 0.01
+    assert 0.99 < max(drawn) < 1.0
 
 
 def test_two_kernels_are_compared() -> None:

@@ -80,10 +80,11 @@ def rendered() -> str:
     both = sum(set(PUBLISHED) <= sizes for sizes in printed)
     lines = ["# DistilBERT's published sizes", "", *(__doc__ or "").strip().splitlines(), ""]
     lines += [
-        f"Of {len(every):,} ways to count, in MiB and in MB, {both} give both numbers to models of two tasks: these",
-        f"differ in their classifier alone, which makes {apart:.3f} MB at most. If that is what the two numbers are (21.5",
-        "is MNLI's; of 21.8 the sources at hand say no more), what makes the published 0.3 cannot be a way to count but",
-        "must be a setting that differs and is not printed. MB of a million bytes are out: no way comes within 0.3.",
+        f"Of {len(every):,} ways to count, in MiB and in MB, {both} give both numbers to models of two tasks:",
+        f"these differ in their classifier alone, which makes {apart:.3f} MB at most. If that is what the two are",
+        "(21.5 is MNLI's; of 21.8 the sources at hand say no more), what makes the published 0.3 cannot be a way",
+        "to count but must be a setting that differs and is not printed. MB of a million bytes are out: no way",
+        "comes within 0.3.",
         "",
         "Each number by itself, nearest first; size is MNLI's.",
         "",

@@ -185,8 +185,6 @@ def channel_scale(values: Tensor, weight: Weight, sharing: Sharing, axis: int) -
     """The largest magnitude of each output channel (1 for zeros), shaped to divide the weight; None where not asked."""
     if not sharing.per_channel_scale:
         return None
-    if values.dtype == torch.bfloat16:
-        raise InputError(f"weight '{weight.name}': scales per channel need F32, F16 or F64 weights, not BF16")
     others = [i for i in range(values.ndim) if i != axis]
     largest = values.float().abs().amax(others, keepdim=True)
     return torch.where(largest > 0, largest, torch.ones_like(largest))

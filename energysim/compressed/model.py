@@ -100,9 +100,7 @@ class Clustered:
             raise InputError(f"{has}; shape {self.shape} has {self.blocks * count} of {length} by {self.granularity}")
         if int(self.indices.max()) >= self.clusters:
             raise InputError(f"index {self.indices.max()} of {self.clusters} centroids")
-        if self.scale is not None and (
-            self.dtype == "BF16" or self.scale.shape != (self.shape[self.axis],) or self.scale.dtype != np.float32
-        ):
+        if self.scale is not None and (self.scale.shape != (self.shape[self.axis],) or self.scale.dtype != np.float32):
             raise InputError(f"scales of shape {self.scale.shape} do not fit a {self.dtype} weight {self.shape}")
 
     @property
@@ -157,8 +155,23 @@ class Clustered:
         whole = np.concatenate(parts, self.axis) if len(parts) > 1 else parts[0]
         if self.scale is not None:
             along = [-1 if axis == self.axis else 1 for axis in range(len(self.shape))]
-            whole = (whole * self.scale.reshape(along)).astype(self.codebooks.dtype)
+            if self.dtype == "BF16":
+                whole = _to_bf16(bf16_floats(whole) * self.scale.reshape(along))
+            else:
+                whole = (whole * self.scale.reshape(along)).astype(self.codebooks.dtype)
         return np.ascontiguousarray(whole)
+
+
+def bf16_floats(carried: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """bfloat16, which travels as 16-bit integers, as 32-bit floats."""
+    return (carried.astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def _to_bf16(numbers: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """32-bit floats as bfloat16 in 16-bit integers: to the nearest, of two the even one."""
+    bits = np.ascontiguousarray(numbers).view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) >> np.uint32(16)
+    return np.where(np.isnan(numbers), np.uint32(0x7FC0), rounded).astype(np.uint16)
 
 
 def block_shape(shape: tuple[int, ...], blocks: int, axis: int, axes: tuple[int, ...] = ()) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energysim.compressed.huffman import entropy_bits
-from energysim.compressed.model import Clustered, Values, WeightReport
+from energysim.compressed.model import Clustered, Values, WeightReport, bf16_floats
 
 BLOCK = 1 << 18
 """Weights that are compared at once."""
@@ -68,5 +68,5 @@ def _same_bits(one: Values, other: Values) -> bool:
 def as_floats(carried: Values) -> Any:
     """Values that numpy can calculate with; bfloat16, which travels as 16-bit integers, becomes float32."""
     if carried.dtype == np.uint16:
-        return (carried.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return bf16_floats(carried)
     return carried

@@ -11,7 +11,7 @@ from torch import nn
 from energysim.clustering.share import share
 from energysim.clustering.weights import to_dense, to_tensor, to_tensors, weights_of
 from energysim.compressed.file import read_compressed, write_compressed
-from energysim.compressed.model import Clustered, CompressedModel
+from energysim.compressed.model import Clustered, CompressedModel, Dense
 from energysim.compressed.size import size_report
 from energysim.errors import InputError
 
@@ -277,9 +277,29 @@ def test_per_channel_scale(tmp_path: Path) -> None:
     tensor = dict(made.clustered())["weight"]
     assert tensor.scale is not None
     assert tensor.scale.tolist() == [1, 100, 1]
-    half = nn.Linear(2, 3, dtype=torch.bfloat16)
-    with pytest.raises(InputError, match="weight 'weight': scales per channel need F32"):
-        share(half, {"default": {"bits": 2, "per_channel_scale": True}})
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_per_channel_scale_in_every_precision(dtype: torch.dtype, tmp_path: Path) -> None:
+    layer = nn.Linear(64, 8, bias=False, dtype=dtype)
+    with torch.no_grad():
+        layer.weight.copy_(
+            torch.randn(8, 64, generator=torch.Generator().manual_seed(0)) * torch.logspace(-3, 1, 8)[:, None]
+        )
+    made = share(layer, {"default": {"bits": 4, "per_channel_scale": True}})
+    write_compressed(tmp_path / "f", made)
+    again = to_tensors(read_compressed(tmp_path / "f").state())["weight"]
+    tensor = dict(made.clustered())["weight"]
+    assert again.dtype == dtype
+    # What torch makes of centroid times scale, rounded once.
+    book = to_tensors({"b": Dense(tensor.codebooks, tensor.dtype)})["b"][0, :, 0]
+    values = book.to(torch.promote_types(dtype, torch.float32))[
+        torch.from_numpy(tensor.indices.astype(np.int64)).reshape(8, 64)
+    ]
+    wanted = (values * torch.from_numpy(tensor.scale)[:, None]).to(dtype)
+    assert torch.equal(again, wanted)
+    for was, now in zip(layer.weight.detach().double(), again.double(), strict=True):
+        assert float(torch.nn.functional.cosine_similarity(was, now, dim=0)) > 0.98
 
 
 def test_codebooks_for_groups_of_channels() -> None:

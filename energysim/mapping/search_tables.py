@@ -11,8 +11,9 @@ from energysim.costs.prices import bits_moved
 from energysim.hardware.accelerator import Array, Memory
 from energysim.mapping.counted import LOOK_UP, PARTIAL
 from energysim.mapping.nest import Loop, Mapping, even
+from energysim.mapping.search_lattice import lattice_tables, tiles_outside
 from energysim.mapping.search_problem import Boundary, Problem
-from energysim.mapping.search_space import primes, split_over_axes
+from energysim.mapping.search_space import split_over_axes
 from energysim.mapping.sharing import shared_weight, table_of
 from energysim.workload.layer import Tensor
 
@@ -90,7 +91,7 @@ class Tables:
         tensors, stationary = problem.layer.tensors, problem.stationary
         key = "tables", id(problem.accelerator)
         if key not in lattice.remembered:
-            lattice.remembered[key] = self._lattice() | self._tensors() | self._ports()
+            lattice.remembered[key] = lattice_tables(lattice) | self._tensors() | self._ports()
         tables = {
             "levels": len(self.levels),
             "symmetric": int(problem.mirror is not None),
@@ -104,76 +105,6 @@ class Tables:
             "stall_share": 0.0,
         }
         return {**lattice.remembered[key], **tables, **self._space(), **self._prices()}
-
-    def _lattice(self) -> dict[str, Any]:
-        """Tables of the lattice of tiles alone."""
-        lattice = self.problem.lattice
-        number, wide = len(lattice.dims), max(lattice.shape)
-        value = np.ones((number, wide), dtype=np.int64)
-        product = np.full((number, wide, wide), -1, dtype=np.int64)
-        ratio = np.zeros((number, wide, wide), dtype=np.int64)
-        for d, values in enumerate(lattice.values):
-            many = len(values)
-            value[d, :many] = values
-            place = np.searchsorted(values, values[:, None] * values[None, :])
-            exists = values[np.minimum(place, many - 1)] == values[:, None] * values[None, :]
-            product[d, :many, :many] = np.where(exists, place, -1)
-            divides = values[:, None] % values[None, :] == 0
-            ratio[d, :many, :many] = np.where(divides, values[:, None] // values[None, :], 0)
-            # the last of the tiles of a whole dim may be partial, in time or on an array
-            ratio[d, many - 1, :many] = -(-values[-1] // values)
-            over = values[:, None] * values[None, :] > values[-1]
-            over &= values[:, None] * (values[None, :] - 1) < values[-1]
-            product[d, :many, :many][over] = many - 1
-        return {
-            "dims": number,
-            "size": lattice.size,
-            "count": np.array(lattice.shape, dtype=np.int64),
-            "stride": np.array(lattice.strides, dtype=np.int64),
-            "digits": np.stack(np.unravel_index(np.arange(lattice.size), lattice.shape), axis=1).astype(np.int16),
-            "value": value,
-            "product": product,
-            "ratio": ratio,
-            "by_prime": self._by_prime(ratio),
-            "volume": lattice.product(frozenset(lattice.dims)),
-            "passes_of": self._left(frozenset()),
-            **self._partial(value, ratio),
-        }
-
-    def _by_prime(self, ratio: Any) -> Any:
-        """Steps of the lattice from which all multiples follow: a prime's, or any where last tiles may be partial."""
-        lattice = self.problem.lattice
-        if lattice.ragged:
-            return (ratio > 1).view(np.uint8)
-        return np.isin(ratio, list({p for x in lattice.values for p in primes(int(x[-1]))})).view(np.uint8)
-
-    def _partial(self, value: Any, ratio: Any) -> dict[str, Any]:
-        """Where a partial last tile lets an instance stay while loops return, and the share of a dim that surely moves.
-
-        Of the last tile of size x, whose loop takes tiles of size w, instances that find nothing in a second step of
-        the loop hold their words when it returns.
-        """
-        lattice = self.problem.lattice
-        if not lattice.ragged:
-            by_parts = np.zeros(len(lattice.dims), dtype=np.int64)
-            none = {"returns": np.zeros((1, 1, 1), dtype=np.uint8), "moving": np.ones((1, 1))}
-            return {"ragged": 0, "by_parts": by_parts, **none}
-        returns, moving = np.zeros(ratio.shape, dtype=np.uint8), np.ones(value.shape)
-        for d, values in enumerate(lattice.values):
-            size = int(values[-1])
-            for x, outer in enumerate(values.tolist()):
-                rest = size - (-(-size // outer) - 1) * outer
-                for w, whole in enumerate(values.tolist()):
-                    if w < x and ratio[d, x, w] and rest < 2 * whole:
-                        returns[d, x, w] = 1
-                        waiting = rest if rest <= whole else 2 * whole - rest
-                        # so do the tiles that arrays inside take of it
-                        inside = whole % values == 0
-                        moving[d, : len(values)][inside] = np.minimum(
-                            moving[d, : len(values)][inside], 1.0 - waiting / size
-                        )
-        by_parts = np.array([int((values[-1] % values).any()) for values in lattice.values], dtype=np.int64)
-        return {"ragged": 1, "by_parts": by_parts, "returns": returns, "moving": moving}
 
     def _tensors(self) -> dict[str, Any]:
         """How tiles touch each tensor; windows that are alike have one table, which the search fills."""
@@ -196,7 +127,7 @@ class Tables:
             "touches": touches,
             "plain": np.stack([lattice.product(t.dims - s) for t, s in zip(tensors, slides, strict=True)]),
             "reuse": np.stack([lattice.product(every - tensor.dims) for tensor in tensors]),
-            "left": np.stack([self._left(t.dims - s) for t, s in zip(tensors, slides, strict=True)]),
+            "left": np.stack([tiles_outside(lattice, t.dims - s) for t, s in zip(tensors, slides, strict=True)]),
             "elements": np.array([float(problem.elements[t.name][-1]) for t in tensors]),
             "is_output": np.array([t.role == "output" for t in tensors], dtype=np.uint8),
             "ranks": np.array(self.ranks, dtype=np.int64).reshape(-1, 6),
@@ -205,15 +136,6 @@ class Tables:
             "window": np.zeros(room),
             "window_known": np.zeros(room + 1, dtype=np.int64),
         }
-
-    def _left(self, plain: frozenset[str]) -> Any:
-        """Tiles of the whole layer, over the lattice, counting all dims but those that index a tensor plainly."""
-        lattice = self.problem.lattice
-        total = np.ones(lattice.shape)
-        for i, (d, values) in enumerate(zip(lattice.dims, lattice.values, strict=True)):
-            if d not in plain:
-                total = total * lattice.spread((-(-values[-1] // values)).astype(float), (i,))
-        return total.reshape(-1)
 
     def stalling(self, share: float) -> dict[str, Any]:
         """The tables with a share of the idle power priced on the outermost memory's port, the rest on compute steps.

@@ -8,13 +8,13 @@ import pytest
 from energysim.errors import NothingFitsError
 from energysim.hardware.accelerator import Accelerator, Array, Axis, Compute, EnergyTable, Memory, Price
 from energysim.hardware.read import read_accelerator
+from energysim.mapping import search_lattice
 from energysim.mapping.constraints import violations
 from energysim.mapping.dataflows import DATAFLOWS
 from energysim.mapping.nest import problems
 from energysim.mapping.replay import replay
 from energysim.mapping.search import axis_widths, find_front, find_mapping
 from energysim.mapping.search_space import KERNEL, divisors, tile_sizes
-from energysim.mapping.search_tables import Tables
 from energysim.workload.layer import Layer, convolution
 from tests.mapping.brute import Costs, all_costs
 from tests.mapping.cases import EVERY, awkward_case
@@ -180,14 +180,14 @@ def test_uneven_mappings_cost_no_more_than_even_ones_with_partial_tiles() -> Non
 def sabotaged(monkeypatch: pytest.MonkeyPatch, seed: int, name: str, value: float) -> tuple[float, float]:
     """The least energy of a case, and what the search says when one of its tables about partial tiles is wrong."""
     right = find_mapping(*awkward_case(seed)).energy_pj
-    made = Tables._partial
+    made = search_lattice.partial_tables
 
-    def wrong(tables: Tables, *arguments: Any) -> dict[str, Any]:
-        found = made(tables, *arguments)
+    def wrong(*arguments: Any) -> dict[str, Any]:
+        found = made(*arguments)
         found[name][...] = value
         return found
 
-    monkeypatch.setattr(Tables, "_partial", wrong)
+    monkeypatch.setattr(search_lattice, "partial_tables", wrong)
     return right, find_mapping(*awkward_case(seed)).energy_pj
 
 

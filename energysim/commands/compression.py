@@ -69,6 +69,12 @@ def compress_command(options: argparse.Namespace) -> None:
         print(written(options.output, write_compressed(options.output, model)), file=sys.stderr)
 
 
+def _in_a_clone(name: str) -> str:
+    """Where a packaged network's module is built, if the folder of the repository is at hand."""
+    defined = Path("models") / f"{name}.py"
+    return f" (models.{name}:build does, its weights at random)" if defined.is_file() else ""
+
+
 def _compressed(reference: str, recipe: str, progress: "Progress | None") -> "CompressedModel":
     from energysim.packaged import packaged
     from energysim.workload.read import call_function, is_function, name_of
@@ -76,7 +82,7 @@ def _compressed(reference: str, recipe: str, progress: "Progress | None") -> "Co
     if reference in packaged("models"):
         raise InputError(
             f"'{reference}' is a layer graph without weights; give package.module:function that returns a torch "
-            "module, or a checkpoint file"
+            f"module{_in_a_clone(reference)}, or a checkpoint file"
         )
     try:
         import torch

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from energysim.clustering.leaves import LEAF, MOST_DIMENSIONS, Leaves, argmin
+from energysim.clustering.line import Line, nearest_on_a_line
 from energysim.clustering.threads import one_thread
 
 BLOCK_ENTRIES = 1 << 18
@@ -41,7 +42,7 @@ def lloyd(
     centroids = _first(points, n_clusters, seed, weights, fixed_zero) if first is None else first
     least_shift = tolerance * float(points.var(dim=0, correction=0).mean())
     pays = points.shape[1] <= MOST_DIMENSIONS and len(points) >= 16 * LEAF and n_clusters >= 16
-    leaves = Leaves(points, weights) if pays else None
+    leaves = Line(points, weights) if points.shape[1] == 1 else Leaves(points, weights) if pays else None
     for iteration in range(1, max_iterations + 1):  # noqa: B007
         sums, mass = _sums(points, centroids, weights) if leaves is None else leaves.step(centroids)
         moved = torch.where(mass[:, None] > 0, sums / mass[:, None].clamp_min(TINY), 0.0)
@@ -72,6 +73,8 @@ def even_scale(*numbers: Tensor) -> float:
 @one_thread()
 def nearest_labels(points: Tensor, centroids: Tensor) -> Tensor:
     """Nearest centroid (N,) of every point (N, d), lowest label first among equals."""
+    if points.shape[1] == 1:
+        return nearest_on_a_line(points[:, 0].double(), centroids[:, 0].double())
     scale = even_scale(points, centroids)
     if scale != 1:
         return nearest_labels(points * scale, centroids * scale)

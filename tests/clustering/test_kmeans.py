@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from energysim.clustering import exact_scalar, scalar_loops
 from energysim.clustering.kmeans import FewerClustersWarning, kmeans
 from energysim.clustering.leaves import Leaves, argmin
+from energysim.clustering.line import Line
 from energysim.clustering.lloyd import nearest_labels
 from energysim.errors import InputError, UnknownNameError
 
@@ -385,3 +386,25 @@ def test_bad_input() -> None:
             kmeans(good, **{"n_clusters": 2, "seed": 0, **options})
     with pytest.raises(UnknownNameError, match="did you mean 'k-means"):
         kmeans(good, 2, seed=0, init="kmeans++")
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_numbers_are_assigned_as_vectors_are(weighted: bool) -> None:
+    """The runs between midpoints against a search of all centroids, with equal centroids and points on midpoints."""
+    generator = torch.Generator().manual_seed(5)
+    for n, k in ((1, 1), (7, 3), (40, 40), (500, 60)):
+        points = torch.randint(-20, 20, (n, 1), generator=generator).float() / 4
+        centroids = torch.randint(-20, 20, (k, 1), generator=generator).float() / 4
+        weights = torch.rand(n, generator=generator) if weighted else None
+        gaps = (points - centroids.T).abs()
+        nearest = torch.tensor([int((row == row.min()).nonzero()[0]) for row in gaps])
+        line = Line(points, weights)
+        assert torch.equal(line.labels(centroids), nearest)
+        sums, mass = line.step(centroids)
+        each = torch.ones(n, dtype=torch.float64) if weights is None else weights.double()
+        assert float(mass.sum()) == pytest.approx(float(each.sum()))
+        assert float(sums.sum()) == pytest.approx(float((each * points[:, 0].double()).sum()), abs=1e-9)
+        # what is no point of a midpoint has one nearest value: the same mass there
+        alone = (gaps == gaps.amin(dim=1, keepdim=True)).sum(dim=1) == 1
+        if bool(alone.all()):
+            assert torch.allclose(mass, torch.zeros(k, dtype=torch.float64).index_add(0, nearest, each))

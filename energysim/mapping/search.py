@@ -230,8 +230,8 @@ class _Search:
                 if root >= tree.limit_pj:
                     continue
                 tree.start()
-            # a node with partial tiles is dearer, and under a cap there are many searches
-            fewer = 4 if choices is self.ragged and cap_cycles < inf else 1
+            # a node with partial tiles is dearer
+            fewer = 4 if choices is self.ragged else 1
             tree.search(self.limits.nodes // fewer, self.until, any_will_do)
             self.cut_short |= tree.stopped == OUT_OF_TIME
             open_pj = min(open_pj, tree.open_pj)

@@ -147,10 +147,15 @@ class Tree(Heaps):
         return self.stopped
 
     def hopeless(self) -> int:
-        """Whether the proof is far from its end, by the share that it has seen, and has bettered nothing for long."""
+        """Whether the proof is far from its end, by the share that it has seen, and has bettered nothing for long.
+
+        In flat hierarchies, where nothing anneals, most proofs end after all.
+        """
+        if self.levels <= 3:
+            return 0
         if self.width > 0 or self.until < INFINITE or self.nodes - self.since < self.most_nodes * PATIENCE:
             return 0
-        far = self.best_pj > (1.0 + FAR) * (self.root_pj + self.inside[0, self.size - 1])
+        far = self.limit_pj > (1.0 + FAR) * (self.root_pj + self.inside[0, self.size - 1])
         return 1 if far and self.seen_share < HOPE else 0
 
     def expand(self, level: int, cost: float, alike: int) -> None:

@@ -66,11 +66,17 @@ def tile_sizes(number: int, widths: tuple[int, ...] = ()) -> tuple[int, ...]:
         if passes < number // max(size for size in divisors(number) if size <= width):
             found |= {width * n for n in divisors(passes) if width * n < number}
     if len(divisors(number)) <= FEW and max(primes(number), default=1) > SMOOTH:
-        larger = number + 1
-        while max(primes(larger)) > SMOOTH:
-            larger += 1
-        found |= {size for size in divisors(larger) if size < number}
+        found |= {size for size in divisors(smooth(number)) if size < number}
     return tuple(sorted(found))
+
+
+def smooth(number: int) -> int:
+    """The least number from `number` on without a prime above 7."""
+    odd = [1]
+    for prime in (3, 5, 7):
+        odd = [size * prime**n for size in odd for n in range(number.bit_length()) if size * prime**n < 2 * number]
+    # doubled until it is enough
+    return min(size << max(0, (-(-number // size) - 1).bit_length()) for size in odd)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Partial last tiles: a dim that is hard to divide is tiled as a larger number, and what lies beyond is left out."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from energysim.mapping.dataflows import DATAFLOWS
 from energysim.mapping.nest import problems
 from energysim.mapping.replay import replay
 from energysim.mapping.search import axis_widths, find_front, find_mapping
-from energysim.mapping.search_space import KERNEL, divisors, tile_sizes
+from energysim.mapping.search_space import KERNEL, divisors, primes, smooth, tile_sizes
 from energysim.workload.layer import Layer, convolution
 from tests.mapping.brute import Costs, all_costs
 from tests.mapping.cases import EVERY, awkward_case
@@ -63,6 +64,13 @@ def test_an_axis_is_filled_where_time_counts() -> None:
 def test_sizes_of_tiles(number: int, more: set[int]) -> None:
     # 832 has a prime of 13, and enough divisors without
     assert set(tile_sizes(number)) == {*divisors(number)} | more
+
+
+def test_the_next_number_without_large_primes_is_found_at_once() -> None:
+    counted = (next(n for n in itertools.count(start) if max(primes(n), default=1) <= 7) for start in range(1, 2000))
+    assert [smooth(start) for start in range(1, 2000)] == list(counted)
+    assert smooth(10**9 + 7) == 1_000_188_000
+    assert len(tile_sizes(2**31 - 1)) > 2
 
 
 def test_sizes_for_the_axes_of_an_array() -> None:

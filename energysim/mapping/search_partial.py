@@ -19,7 +19,8 @@ class Partial(Rows):
 
     def make_loops(self) -> None:
         """Scratch space."""
-        room = (self.levels + 1) * self.dims + 1
+        # loops of all memories, or a dim's in time and on arrays, with the tile
+        room = 2 * (self.levels + 1) * self.dims + 1
         self.loop_dim = np.zeros(room, dtype=np.int64)
         self.loop_level = np.zeros(room, dtype=np.int64)
         self.loop_bound = np.zeros(room, dtype=np.int64)

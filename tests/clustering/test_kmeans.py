@@ -392,7 +392,8 @@ def test_bad_input() -> None:
 def test_numbers_are_assigned_as_vectors_are(weighted: bool) -> None:
     """The runs between midpoints against a search of all centroids, with equal centroids and points on midpoints."""
     generator = torch.Generator().manual_seed(5)
-    for n, k in ((1, 1), (7, 3), (40, 40), (500, 60)):
+    compared = 0
+    for n, k in ((1, 1), (2, 2), (3, 2), (7, 3), (40, 40), (500, 60)):
         points = torch.randint(-20, 20, (n, 1), generator=generator).float() / 4
         centroids = torch.randint(-20, 20, (k, 1), generator=generator).float() / 4
         weights = torch.rand(n, generator=generator) if weighted else None
@@ -407,4 +408,6 @@ def test_numbers_are_assigned_as_vectors_are(weighted: bool) -> None:
         # what is no point of a midpoint has one nearest value: the same mass there
         alone = (gaps == gaps.amin(dim=1, keepdim=True)).sum(dim=1) == 1
         if bool(alone.all()):
+            compared += 1
             assert torch.allclose(mass, torch.zeros(k, dtype=torch.float64).index_add(0, nearest, each))
+    assert compared > 1

@@ -175,6 +175,16 @@ def test_real_layers_cost_no_more_than_with_whole_tiles(layer: Layer) -> None:
         assert found.energy_pj < 0.6 * whole.energy_pj
 
 
+def test_one_dim_on_many_levels_has_room_for_all_its_loops() -> None:
+    # six memories and two arrays: more loops of the only dim than there are levels
+    read = read_accelerator("simba")
+    layer = convolution("line", m=1, c=1, p=2039, q=1)
+    for objective in ("energy", "latency"):
+        found = find_mapping(layer, read.accelerator, read.table, objective=objective)
+        assert problems(layer, read.accelerator, found.mapping) == ()
+        assert found.counts == replay(layer, read.accelerator, found.mapping)
+
+
 def test_uneven_mappings_cost_no_more_than_even_ones_with_partial_tiles() -> None:
     for seed in range(20):
         case = awkward_case(seed)

@@ -79,9 +79,11 @@ def find_mapping(
     time_budget_s: float | None = None,
     uneven: bool = False,
     partial: bool = True,
+    known: "SearchResult | None" = None,
 ) -> SearchResult:
     """The best mapping of a layer on an accelerator, within a dataflow and constraints, by energy, latency or product.
 
+    `known`: a legal mapping to better, as found under other sizes; the least energy is looked for below its own.
     `partial`: last tiles may be partial where a dim is hard to divide, or fills no axis and time counts (`tile_sizes`).
     `uneven`: tensors of one memory may be held at different depths of the nest (least energy, no limits on tiles).
     `limits` say how much work the proof may take. Deterministic, unless `time_budget_s` (seconds, above 0) ends the
@@ -108,7 +110,7 @@ def find_mapping(
         return search.fastest()
     if objective == "edp":
         return search.least_product()
-    found = search.first(search.least(inf))
+    found = search.first(search.least(inf, known=known))
     return search.result(found, found.open_pj, found.proven)
 
 
@@ -190,16 +192,23 @@ class _Search:
                 found.append(Tables(problem))
         return found
 
-    def least(self, cap_cycles: float, *, any_will_do: bool = False, whole: bool = False) -> _Found | None:
+    def least(
+        self, cap_cycles: float, *, any_will_do: bool = False, whole: bool = False, known: SearchResult | None = None
+    ) -> _Found | None:
         """The mapping of least energy (or just any) of at most so many cycles; None when none was found.
 
-        `whole`: without partial last tiles.
+        `whole`: without partial last tiles; `known`: what is returned when none takes less energy.
         """
-        best, winner, open_pj = self._walk(self.tables, cap_cycles, inf, any_will_do)
+        best, winner, open_pj = self._walk(self.tables, cap_cycles, known.energy_pj if known else inf, any_will_do)
         if self.ragged and not whole and not (winner and any_will_do):
             # whole tiles are among these: what is open of them is open here
             best, better, open_pj = self._walk(self.ragged, cap_cycles, best, any_will_do)
             winner = better or winner
+        if any(tables.unsure for tables in self.tables):
+            open_pj = 0.0
+        if winner is None and known is not None:
+            energy = known.energy_pj
+            return _Found(energy, min(energy, open_pj), known.mapping, known.counts, known.latency_cycles)
         if winner is None:
             self.missed_pj = min(self.missed_pj, open_pj)
             return None
@@ -207,8 +216,6 @@ class _Search:
         mapping = tables.mapping(tree.best_tile, tree.best_space, tree.best_order)
         counts = count(self.layer, self.accelerator, mapping)
         cycles = latency(self.layer, self.accelerator, mapping, counts).cycles
-        if any(tables.unsure for tables in self.tables):
-            open_pj = 0.0
         energy = energy_pj(self.layer, self.accelerator, self.table, mapping, counts)
         return _Found(energy, min(energy, open_pj), mapping, counts, cycles)
 
@@ -217,7 +224,7 @@ class _Search:
     ) -> tuple[float, tuple[Tree, Tables] | None, float]:
         """The least energy below `best` among choices of bypasses, what found it, and the bound of what is unseen."""
         before = preload_cycles(self.layer, self.accelerator, Counts(dict(preload(self.layer, self.accelerator)), 0))
-        trees = self._started(choices, cap_cycles - before)
+        trees = self._started(choices, cap_cycles - before, best)
         winner, open_pj = None, inf
         # a good mapping of the most promising choice of bypasses ends the search of the others early
         for root, tree, tables, begun in sorted(trees, key=lambda each: each[0]):
@@ -241,21 +248,21 @@ class _Search:
                 best, winner = tree.best_pj, (tree, tables)
         return best, winner, open_pj
 
-    def _started(self, choices: list[Tables], cap_cycles: float) -> list[tuple[float, Tree, Tables, bool]]:
-        """Searches of all choices of bypasses with the least that each can find, and whether it has started.
+    def _started(self, choices: list[Tables], cap_cycles: float, best: float) -> list[tuple[float, Tree, Tables, bool]]:
+        """Searches of all choices of bypasses, below `best`, with the least that each can find; has it started?
 
         Of two choices whose rows are alike inside level 1, one can tell what the other would find at least.
         """
         trees = []
         if len(choices) == 2 and choices[1].alike_inside(choices[0]):
-            tree, other = (ready(tables, 0.0, cap_cycles) for tables in reversed(choices))
+            tree, other = (ready(tables, 0.0, cap_cycles, best) for tables in reversed(choices))
             tree.lend(other)
             return [(tree.start(), tree, choices[1], True), (other.borrow(tree), other, choices[0], False)]
         for tables in choices:
             idle = tables.problem.idle_pj_per_step > 0.0
             found = []
             for share in (0.0, 0.5, 1.0) if idle else (0.0,):
-                tree = ready(tables, share, cap_cycles)
+                tree = ready(tables, share, cap_cycles, best)
                 found.append((tree.start(), tree))
             # idle power priced where that bounds best
             root, tree = max(found, key=lambda each: each[0])
@@ -348,10 +355,11 @@ class _Search:
         )
 
 
-def ready(tables: Tables, share: float, cap_cycles: float) -> Tree:
-    """A search made ready, with a share of the idle power priced on the outermost memory's port."""
+def ready(tables: Tables, share: float, cap_cycles: float, below_pj: float) -> Tree:
+    """A search below an energy made ready, with a share of the idle power priced on the outermost memory's port."""
     tree = Tree(tables.stalling(share))
     tree.cap(cap_cycles)
+    tree.limit(below_pj)
     tree.ready()
     return tree
 

@@ -7,7 +7,7 @@ does not, the best known one that fits is what the search has to better.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import inf, prod
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,8 @@ def find_on_variants(
     for number, (accelerator, table) in enumerate(variants):
         # the axes say which partial tiles there are where time counts, how often a codebook is copied, what fills them
         shape, sizes = split(accelerator, fixed or table.idle_power_w > 0.0 or accelerator.sharing is not None)
-        families.setdefault((shape, id(table)), []).append((number, sizes))
+        prices = frozenset(table.prices.items()), table.idle_power_w
+        families.setdefault((shape, prices), []).append((number, sizes))
     found: dict[int, SearchResult | NothingFitsError] = {}
     for family in families.values():
         known = _Known(layer, [sizes for _, sizes in family], objective)

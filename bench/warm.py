@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
 from energysim.hardware.accelerator import Accelerator, Array, EnergyTable, Memory

@@ -18,6 +18,7 @@ from energysim.mapping.constraints import Restriction, check_restrictions
 from energysim.mapping.counts import Counts, count
 from energysim.mapping.dataflows import dataflow as named
 from energysim.mapping.distinct import products
+from energysim.mapping.merging import merging
 from energysim.mapping.nest import Mapping
 from energysim.mapping.reasons import why_nothing_fits
 from energysim.mapping.search_climb import Climb as Tree
@@ -95,7 +96,9 @@ def find_mapping(
     if too_large := does_not_hold(layer, accelerator):
         raise NothingFitsError(too_large)
     limits = limits or Limits()
-    search = _Search(layer, accelerator, table, dataflow, constraints, limits, time_budget_s, objective, partial)
+    search = _Search(
+        layer, accelerator, table, dataflow, constraints, limits, time_budget_s, objective, partial, uneven
+    )
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, OBJECTIVES)
     if (objective != "energy" or uneven) and products(layer, accelerator) is not None:
@@ -165,6 +168,7 @@ class _Search:
         time_budget_s: float | None,
         objective: str,
         partial: bool,
+        uneven: bool = False,
     ) -> None:
         self.began = perf_counter()
         check_budget(time_budget_s)
@@ -176,7 +180,10 @@ class _Search:
         self.cut_short = False
         # the least bound of what a capped search left unseen without finding anything
         self.missed_pj = inf
-        self.tables = self._tables(Lattice(layer, tuple(layer.dims[d] for d in DIMS)))
+        # dims that nothing tells apart are one (but where tensors of a memory lie at different depths)
+        self.merging = None if uneven else merging(layer, accelerator, self.constraints)
+        whole = self.merging.layer if self.merging else layer
+        self.tables = self._tables(Lattice(whole, tuple(whole.dims[d] for d in DIMS)))
         # what an index of three dims costs, or products that are shared, is not known for partial tiles
         timed = objective != "energy" or table.idle_power_w > 0.0
         ragged = Lattice(layer, tuple(layer.dims[d] for d in DIMS), axis_widths(accelerator) if timed else ())
@@ -187,7 +194,7 @@ class _Search:
         """A problem for every choice of bypasses, as the tables of its search."""
         found = []
         for bypass in bypasses(self.layer, self.accelerator, self.constraints):
-            problem = Problem(self.layer, self.accelerator, self.table, self.constraints, bypass, lattice)
+            problem = Problem(lattice.layer, self.accelerator, self.table, self.constraints, bypass, lattice)
             if problem.fits[0][-1]:
                 found.append(Tables(problem))
         return found
@@ -214,6 +221,8 @@ class _Search:
             return None
         tree, tables = winner
         mapping = tables.mapping(tree.best_tile, tree.best_space, tree.best_order)
+        if self.merging and tables.problem.layer is self.merging.layer:
+            mapping = self.merging.split(mapping)
         counts = count(self.layer, self.accelerator, mapping)
         cycles = latency(self.layer, self.accelerator, mapping, counts).cycles
         energy = energy_pj(self.layer, self.accelerator, self.table, mapping, counts)
@@ -355,7 +364,7 @@ class _Search:
         )
 
 
-def ready(tables: Tables, share: float, cap_cycles: float, below_pj: float) -> Tree:
+def ready(tables: Tables, share: float, cap_cycles: float, below_pj: float = inf) -> Tree:
     """A search below an energy made ready, with a share of the idle power priced on the outermost memory's port."""
     tree = Tree(tables.stalling(share))
     tree.cap(cap_cycles)

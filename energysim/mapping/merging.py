@@ -2,8 +2,8 @@
 
 Two dims that touch the same tensors, in no window, and that arrays and constraints treat alike are one dim of as many
 points: every chain of tiles of the one splits into chains of the two with the same numbers of elements, prime by prime,
-and loops over the two that stand apart in a block can be brought together at no cost, since what one leaves in place the
-other does too.
+and loops over the two that stand apart in a block can be brought together at no cost: what one leaves in place the other
+does too.
 """
 
 from dataclasses import dataclass, replace

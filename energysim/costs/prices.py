@@ -142,6 +142,7 @@ def unit_prices(
     keys = tuple(keys)
     gated_keys = suppressible(layer, accelerator, mapping, keys, products)
     result = {}
+    bits = dict[tuple[str, str, bool], float]()
     for key in keys:
         component, action, tensor = key
         price = price_of(accelerator, table, layer, key)
@@ -153,7 +154,11 @@ def unit_prices(
             continue
         pj = price.pj
         if price.width_bits is not None:
-            pj *= bits_moved(layer, accelerator, component, tensor, action) / price.width_bits
+            # but for look-ups it does not matter what is done
+            place = (component, tensor, action == LOOK_UP)
+            if place not in bits:
+                bits[place] = bits_moved(layer, accelerator, component, tensor, action)
+            pj *= bits[place] / price.width_bits
         result[key] = pj * share if key in gated_keys else pj
     return result
 

@@ -119,7 +119,7 @@ class Accelerator:
 
     `clock_hz` is the clock that `latency_cycles` and all bits_per_cycle refer to. `sharing` None: weights with a
     codebook are expanded before they come here. `coded_to` is the innermost memory in which tensors rest as they are
-    coded ("": the outermost). `memories` and `arrays` are the levels of each kind; `order` is the place of each by name.
+    coded ("": the outermost). `memories` and `arrays` are the levels of each kind, `order` the place of each by name.
     """
 
     name: str

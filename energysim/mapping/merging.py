@@ -1,9 +1,9 @@
 """Dims that no tensor tells apart, searched as one: rows and columns of a 1x1 convolution are so many positions.
 
 Two dims that touch the same tensors, in no window, and that arrays and constraints treat alike are one dim of as many
-points: every chain of tiles of the one splits into chains of the two with the same numbers of elements, prime by prime,
-and loops over the two that stand apart in a block can be brought together at no cost: what one leaves in place the other
-does too.
+points: every chain of tiles of the one splits into chains of the two with the same numbers of elements, prime by
+prime, and loops over the two that stand apart in a block can be brought together at no cost: what one leaves in place
+the other does too.
 """
 
 from dataclasses import dataclass, replace

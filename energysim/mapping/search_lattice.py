@@ -1,5 +1,6 @@
 """The lattice of tiles as the compiled search takes it: products, ratios, and where last tiles may be partial."""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,19 +14,12 @@ def lattice_tables(lattice: Lattice) -> dict[str, Any]:
     value = np.ones((number, wide), dtype=np.int64)
     product = np.full((number, wide, wide), -1, dtype=np.int64)
     ratio = np.zeros((number, wide, wide), dtype=np.int64)
+    by_prime = np.zeros((number, wide, wide), dtype=np.uint8)
     for d, values in enumerate(lattice.values):
         many = len(values)
         value[d, :many] = values
-        place = np.searchsorted(values, values[:, None] * values[None, :])
-        exists = values[np.minimum(place, many - 1)] == values[:, None] * values[None, :]
-        product[d, :many, :many] = np.where(exists, place, -1)
-        divides = values[:, None] % values[None, :] == 0
-        ratio[d, :many, :many] = np.where(divides, values[:, None] // values[None, :], 0)
-        # the last of the tiles of a whole dim may be partial, in time or on an array
-        ratio[d, many - 1, :many] = -(-values[-1] // values)
-        over = values[:, None] * values[None, :] > values[-1]
-        over &= values[:, None] * (values[None, :] - 1) < values[-1]
-        product[d, :many, :many][over] = many - 1
+        tables = _of_dim(tuple(values.tolist()), lattice.ragged)
+        product[d, :many, :many], ratio[d, :many, :many], by_prime[d, :many, :many] = tables
     return {
         "dims": number,
         "size": lattice.size,
@@ -35,18 +29,30 @@ def lattice_tables(lattice: Lattice) -> dict[str, Any]:
         "value": value,
         "product": product,
         "ratio": ratio,
-        "by_prime": _steps(lattice, ratio),
+        "by_prime": by_prime,
         "volume": lattice.product(frozenset(lattice.dims)),
         "passes_of": tiles_outside(lattice, frozenset()),
         **partial_tables(lattice, ratio),
     }
 
 
-def _steps(lattice: Lattice, ratio: Any) -> Any:
-    """Steps of the lattice from which all multiples follow: a prime's, or any where last tiles may be partial."""
-    if lattice.ragged:
-        return (ratio > 1).view(np.uint8)
-    return np.isin(ratio, list({p for x in lattice.values for p in primes(int(x[-1]))})).view(np.uint8)
+@lru_cache(maxsize=1 << 9)
+def _of_dim(sizes: tuple[int, ...], ragged: bool) -> tuple[Any, Any, Any]:
+    """Of a dim's tile sizes the number of the product of two, their ratio, and steps from which all multiples follow.
+
+    These are steps of a prime, or any where last tiles may be partial.
+    """
+    values = np.array(sizes, dtype=np.int64)
+    many, outer, inner = len(values), values[:, None], values[None, :]
+    place = np.searchsorted(values, outer * inner)
+    exists = values[np.minimum(place, many - 1)] == outer * inner
+    product = np.where(exists, place, -1)
+    ratio = np.where(outer % inner == 0, outer // inner, 0)
+    # the last of the tiles of a whole dim may be partial, in time or on an array
+    ratio[many - 1] = -(-values[-1] // values)
+    product[(outer * inner > values[-1]) & (outer * (inner - 1) < values[-1])] = many - 1
+    steps = ratio > 1 if ragged else np.isin(ratio, primes(sizes[-1]))
+    return product, ratio, steps.view(np.uint8)
 
 
 def partial_tables(lattice: Lattice, ratio: Any) -> dict[str, Any]:

@@ -224,6 +224,8 @@ class Tables:
             for g, spread in zip(arrays, problem.spreads[m], strict=True):
                 spreads[g] = spread
             for d, table in enumerate(problem.allowed(m)):
+                if table.all():
+                    continue
                 many = len(table)
                 if table.ndim == 1:
                     pairs[level, d, :many] &= table[:, None]

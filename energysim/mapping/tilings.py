@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import combinations, product
 from math import prod
 
+import numpy as np
+
 from energysim.hardware.accelerator import Accelerator, Array, Memory
 from energysim.mapping.constraints import Constraints, Residence, Untiled, element_memories, within
 from energysim.mapping.search_space import Numbers, divisors, split_over_axes
@@ -67,6 +69,9 @@ class DimRules:
         """Which of `values` (divisors of the size) as [tile at a level, factor of each array outside it] (bool)."""
         least, most = self.tiles[level]
         arrays = self.factors[level]
+        anything = (least, most) == (1, self.size) and all(each == (1, self.size, 1) for each in arrays)
+        if anything and self.whole_above(level) is None:
+            return np.ones((len(values),) * (1 + len(arrays)), dtype=bool)
         good: Numbers = ((values >= least) & (values <= most)).reshape(-1, *[1] * len(arrays))
         together = values.reshape(good.shape)
         for n, (low, high, step) in enumerate(arrays):
@@ -80,6 +85,10 @@ class DimRules:
 def rules(constraints: Constraints, layer: Layer, accelerator: Accelerator, bypass: Bypass, dim: str) -> DimRules:
     """The rules of a dim; a memory that holds nothing under these bypasses has none, its loops belong to the next."""
     size, passing = layer.dims[dim], dict(bypass)
+    if not (constraints.restrictions or constraints.whole or constraints.streamed or constraints.spread):
+        memories = len(accelerator.memories)
+        anything = tuple(tuple((1, size, 1) for _ in gap) for gap in gaps(accelerator))
+        return DimRules(size, ((size, size), *[(1, size)] * (memories - 1), (1, 1)), anything, (False,) * memories)
     held = [
         any(t.role in memory.keeps and t.name not in passing.get(memory.name, ()) for t in layer.tensors)
         for memory in accelerator.memories

@@ -242,6 +242,13 @@ def test_lloyd_ends_where_nothing_moves_and_by_seed(n: int, d: int, k: int) -> N
     assert kmeans(samples, k, seed=6, tolerance=0).centroids.tolist() != one.centroids.tolist()
 
 
+def test_few_clusters_of_vectors_do_not_end_in_a_poor_optimum() -> None:
+    # Weights of a fresh layer in vectors of 4: from one start, 2 of these 4 seeds lose more than 2 per cent.
+    samples = torch.rand(20_000, 4, generator=torch.Generator().manual_seed(0)) - 0.5
+    found = [kmeans(samples, 16, seed=seed).inertia for seed in range(4)]
+    assert max(found) < 1.003 * min(found)
+
+
 def test_given_centroids_and_one_iteration() -> None:
     # From 0 and 10: {0, 2} and {9, 13} give 1 and 11.
     samples = torch.tensor([[0.0], [2.0], [9.0], [13.0]])

@@ -17,6 +17,8 @@ MOST_SCALED = 120
 """Exponent of the largest power of two that numbers are multiplied by: itself a number of 32 bits."""
 WARM_UP = 32
 """Samples per cluster on which the first centroids settle before all samples are looked at."""
+FEW = 256
+"""Samples per cluster on which starts are first compared."""
 STARTS = 16
 """Most times that first centroids are drawn: of few clusters every other local optimum loses two per cent."""
 SETTLING = 12
@@ -133,21 +135,29 @@ def _refill(moved: Tensor, empty: Tensor, points: Tensor, centroids: Tensor, wei
 def _first(points: Tensor, n_clusters: int, seed: int, weights: Tensor | None, fixed_zero: bool) -> Tensor:
     """k-means++ on some of the samples, settled there by Lloyd's iterations; of several such starts the best one."""
     generator = torch.Generator().manual_seed(seed)
-    some = max(1 << 14, WARM_UP * n_clusters)
-    if len(points) > 2 * some:
-        chosen = torch.randint(len(points), (some,), generator=generator).to(points.device)
-        if weights is None or int((weights[chosen] > 0).sum()) >= n_clusters:
-            points, weights = points[chosen], None if weights is None else weights[chosen]
+    points, weights = _drawn(points, weights, max(1 << 14, WARM_UP * n_clusters), n_clusters, generator)
+    few, mass = _drawn(points, weights, FEW * n_clusters, n_clusters, generator)
     count = max(1, min(STARTS, 256 // n_clusters))
-    starts = [plus_plus(points, n_clusters, generator, weights, fixed_zero) for _ in range(count)]
+    starts = [plus_plus(few, n_clusters, generator, mass, fixed_zero) for _ in range(count)]
     while True:
-        settled = [
-            lloyd(points, n_clusters, seed, first, weights, fixed_zero, SETTLING, 1e-4)[:3:2] for first in starts
-        ]
+        settled = [lloyd(few, n_clusters, seed, first, mass, fixed_zero, SETTLING, 1e-4)[:3:2] for first in starts]
         settled.sort(key=lambda found: found[1])
         starts = [found[0] for found in settled[: max(1, len(starts) // 4)]]
         if len(starts) == 1:
             return starts[0]
+        few, mass = points, weights
+
+
+def _drawn(
+    points: Tensor, weights: Tensor | None, count: int, n_clusters: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor | None]:
+    """`count` samples with their weights; all of them where they are not many more, or too few of the drawn weigh."""
+    if len(points) <= 2 * count:
+        return points, weights
+    chosen = torch.randint(len(points), (count,), generator=generator).to(points.device)
+    if weights is None:
+        return points[chosen], None
+    return (points[chosen], weights[chosen]) if int((weights[chosen] > 0).sum()) >= n_clusters else (points, weights)
 
 
 def plus_plus(

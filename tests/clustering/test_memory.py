@@ -69,9 +69,10 @@ BOUNDS: dict[tuple[Any, ...], float] = {
     ("dkm", 8, 8, 2, 8e-5): 150e6,
     ("dkm", 4, 1, 3, 1e-4, "bfloat16"): STEP,
     # Sharing keeps the layer itself, labels of 8 bytes, sorted values and indices of 4.
-    ("shared", "scalars:bits=4"): 9 * WEIGHT,
+    ("shared", "scalars:bits=4"): 12 * WEIGHT,
     ("exact", 16): 9 * WEIGHT,
     ("exact", 256): 9 * WEIGHT,
+    ("exact", 4096): 22 * WEIGHT,
 }
 
 

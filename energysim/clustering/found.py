@@ -24,7 +24,10 @@ from energysim.granularity import Granularity
 PREFIX = "_COREML_"
 MARK = f"{PREFIX}/"
 
-CUTS = ("scalar", "row", "slice", "filter")
+CUTS = (
+    *(Granularity(kind) for kind in ("scalar", "row", "slice", "filter")),
+    *(Granularity("vector", length) for length in (2, 4, 8, 16)),
+)
 """Samples that are tried, besides those a checkpoint tells of."""
 
 WORTH = 0.5
@@ -79,10 +82,9 @@ def smallest_clustering(dense: Dense) -> Clustered | None:
     """The weight by the samples, of `CUTS`, that make it smallest; None where none is worth while."""
     best: Clustered | None = None
     least = WORTH * dense.values.nbytes * 8
-    for kind in CUTS:
-        granularity = Granularity(kind)
+    for granularity in CUTS:
         samples = np.ascontiguousarray(granularity.samples(dense.values))
-        if samples.shape[1] == 1 and kind != "scalar":
+        if samples.shape[1] == 1 and granularity.kind != "scalar":
             continue
         # Bits, not values: -0 is not 0, and a NaN is itself. A codebook of `limit` rows alone would be too large.
         limit = 1 + int(least / (8 * samples.itemsize * samples.shape[1]))

@@ -67,7 +67,7 @@ def test_look_up_tables_that_do_not_fit_are_told_and_the_values_kept(change, not
     assert same_bits(made, state)
 
 
-@pytest.mark.parametrize("recipe", ["scalars:K=4", "rows:K=5", "filters:K=3"])
+@pytest.mark.parametrize("recipe", ["scalars:K=4", "rows:K=5", "filters:K=3", "dkm:3/4", "dkm:2/8"])
 def test_what_we_shared_is_found_again(recipe: str) -> None:
     torch.manual_seed(0)
     shared = share(nn.Sequential(nn.Conv2d(8, 16, 3)), recipe)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from energysim import __version__
 from energysim.clustering.distinct import bits_of, distinct_rows
-from energysim.clustering.weights import check_tensor, guessed_kind, identity, to_dense
+from energysim.clustering.weights import check_tensor, guessed_kind, identity, to_dense, to_tensor
 from energysim.compressed.bits import width_bits
 from energysim.compressed.codings import smallest
 from energysim.compressed.model import FLOATING, Clustered, CompressedModel, Dense, zero_of
@@ -131,8 +131,8 @@ def _looked_up(dense: Dense, table: Tensor, along: int, scale: Tensor | None, ax
     scales = None if scale is None else scale.detach().float()
     if scales is not None and scales.numel() != dense.shape[along]:
         return f"its scales of shape {tuple(scales.shape)} are not one per channel; kept as it is"
-    values = torch.from_numpy(dense.values.copy()) if dense.dtype != "BF16" else None
-    if values is None or books.dtype != dense.dtype:
+    values = to_tensor(dense)
+    if books.dtype != dense.dtype:
         return f"its look-up table is {books.dtype}, the weight {dense.dtype}; looked for equal values instead"
     scaled = (
         values if scales is None else values / scales.reshape([-1 if i == along else 1 for i in range(values.ndim)])

@@ -89,7 +89,7 @@ def even_scale(*numbers: Tensor) -> float:
 def nearest_labels(points: Tensor, centroids: Tensor) -> Tensor:
     """Nearest centroid (N,) of every point (N, d), lowest label first among equals."""
     if points.shape[1] == 1:
-        return nearest_on_a_line(points[:, 0].double(), centroids[:, 0].double())
+        return nearest_on_a_line(points[:, 0], centroids[:, 0])
     scale = even_scale(points, centroids)
     if scale != 1:
         return nearest_labels(points * scale, centroids * scale)

@@ -47,6 +47,14 @@ def test_coremltools_checkpoint_becomes_a_file_bit_for_bit(tmp_path: Path) -> No
     assert all("look-up table of coremltools" in line.notes[0] and line.mse == 0 for line in made.report)
 
 
+def test_a_checkpoint_in_half_precision_keeps_its_tables() -> None:
+    state = {key: tensor.bfloat16() for key, tensor in read_checkpoint(CHECKPOINT).items() if key.startswith("pairs.")}
+    state["pairs._COREML_/weight/vector_axis"] = torch.tensor(0)
+    made = find_shared(state)
+    assert same_bits(made, state)
+    assert "look-up table of coremltools" in made.report[0].notes[0]
+
+
 @pytest.mark.parametrize(
     ("change", "note"),
     [

@@ -18,6 +18,7 @@ from energysim.mapping.constraints import Restriction, check_restrictions
 from energysim.mapping.counts import Counts, count
 from energysim.mapping.dataflows import dataflow as named
 from energysim.mapping.distinct import products
+from energysim.mapping.merging import merging
 from energysim.mapping.nest import Mapping
 from energysim.mapping.reasons import why_nothing_fits
 from energysim.mapping.search_climb import Climb as Tree
@@ -79,9 +80,11 @@ def find_mapping(
     time_budget_s: float | None = None,
     uneven: bool = False,
     partial: bool = True,
+    known: "SearchResult | None" = None,
 ) -> SearchResult:
     """The best mapping of a layer on an accelerator, within a dataflow and constraints, by energy, latency or product.
 
+    `known`: a legal mapping to better, as found under other sizes; the least energy is looked for below its own.
     `partial`: last tiles may be partial where a dim is hard to divide, or fills no axis and time counts (`tile_sizes`).
     `uneven`: tensors of one memory may be held at different depths of the nest (least energy, no limits on tiles).
     `limits` say how much work the proof may take. Deterministic, unless `time_budget_s` (seconds, above 0) ends the
@@ -93,7 +96,9 @@ def find_mapping(
     if too_large := does_not_hold(layer, accelerator):
         raise NothingFitsError(too_large)
     limits = limits or Limits()
-    search = _Search(layer, accelerator, table, dataflow, constraints, limits, time_budget_s, objective, partial)
+    search = _Search(
+        layer, accelerator, table, dataflow, constraints, limits, time_budget_s, objective, partial, uneven
+    )
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, OBJECTIVES)
     if (objective != "energy" or uneven) and products(layer, accelerator) is not None:
@@ -108,7 +113,7 @@ def find_mapping(
         return search.fastest()
     if objective == "edp":
         return search.least_product()
-    found = search.first(search.least(inf))
+    found = search.first(search.least(inf, known=known))
     return search.result(found, found.open_pj, found.proven)
 
 
@@ -163,6 +168,7 @@ class _Search:
         time_budget_s: float | None,
         objective: str,
         partial: bool,
+        uneven: bool = False,
     ) -> None:
         self.began = perf_counter()
         check_budget(time_budget_s)
@@ -174,7 +180,10 @@ class _Search:
         self.cut_short = False
         # the least bound of what a capped search left unseen without finding anything
         self.missed_pj = inf
-        self.tables = self._tables(Lattice(layer, tuple(layer.dims[d] for d in DIMS)))
+        # dims that nothing tells apart are one (but where tensors of a memory lie at different depths)
+        self.merging = None if uneven else merging(layer, accelerator, self.constraints)
+        whole = self.merging.layer if self.merging else layer
+        self.tables = self._tables(Lattice(whole, tuple(whole.dims[d] for d in DIMS)))
         # what an index of three dims costs, or products that are shared, is not known for partial tiles
         timed = objective != "energy" or table.idle_power_w > 0.0
         ragged = Lattice(layer, tuple(layer.dims[d] for d in DIMS), axis_widths(accelerator) if timed else ())
@@ -185,30 +194,37 @@ class _Search:
         """A problem for every choice of bypasses, as the tables of its search."""
         found = []
         for bypass in bypasses(self.layer, self.accelerator, self.constraints):
-            problem = Problem(self.layer, self.accelerator, self.table, self.constraints, bypass, lattice)
+            problem = Problem(lattice.layer, self.accelerator, self.table, self.constraints, bypass, lattice)
             if problem.fits[0][-1]:
                 found.append(Tables(problem))
         return found
 
-    def least(self, cap_cycles: float, *, any_will_do: bool = False, whole: bool = False) -> _Found | None:
+    def least(
+        self, cap_cycles: float, *, any_will_do: bool = False, whole: bool = False, known: SearchResult | None = None
+    ) -> _Found | None:
         """The mapping of least energy (or just any) of at most so many cycles; None when none was found.
 
-        `whole`: without partial last tiles.
+        `whole`: without partial last tiles; `known`: what is returned when none takes less energy.
         """
-        best, winner, open_pj = self._walk(self.tables, cap_cycles, inf, any_will_do)
+        best, winner, open_pj = self._walk(self.tables, cap_cycles, known.energy_pj if known else inf, any_will_do)
         if self.ragged and not whole and not (winner and any_will_do):
             # whole tiles are among these: what is open of them is open here
             best, better, open_pj = self._walk(self.ragged, cap_cycles, best, any_will_do)
             winner = better or winner
+        if any(tables.unsure for tables in self.tables):
+            open_pj = 0.0
+        if winner is None and known is not None:
+            energy = known.energy_pj
+            return _Found(energy, min(energy, open_pj), known.mapping, known.counts, known.latency_cycles)
         if winner is None:
             self.missed_pj = min(self.missed_pj, open_pj)
             return None
         tree, tables = winner
         mapping = tables.mapping(tree.best_tile, tree.best_space, tree.best_order)
+        if self.merging and tables.problem.layer is self.merging.layer:
+            mapping = self.merging.split(mapping)
         counts = count(self.layer, self.accelerator, mapping)
         cycles = latency(self.layer, self.accelerator, mapping, counts).cycles
-        if any(tables.unsure for tables in self.tables):
-            open_pj = 0.0
         energy = energy_pj(self.layer, self.accelerator, self.table, mapping, counts)
         return _Found(energy, min(energy, open_pj), mapping, counts, cycles)
 
@@ -217,7 +233,7 @@ class _Search:
     ) -> tuple[float, tuple[Tree, Tables] | None, float]:
         """The least energy below `best` among choices of bypasses, what found it, and the bound of what is unseen."""
         before = preload_cycles(self.layer, self.accelerator, Counts(dict(preload(self.layer, self.accelerator)), 0))
-        trees = self._started(choices, cap_cycles - before)
+        trees = self._started(choices, cap_cycles - before, best)
         winner, open_pj = None, inf
         # a good mapping of the most promising choice of bypasses ends the search of the others early
         for root, tree, tables, begun in sorted(trees, key=lambda each: each[0]):
@@ -241,21 +257,21 @@ class _Search:
                 best, winner = tree.best_pj, (tree, tables)
         return best, winner, open_pj
 
-    def _started(self, choices: list[Tables], cap_cycles: float) -> list[tuple[float, Tree, Tables, bool]]:
-        """Searches of all choices of bypasses with the least that each can find, and whether it has started.
+    def _started(self, choices: list[Tables], cap_cycles: float, best: float) -> list[tuple[float, Tree, Tables, bool]]:
+        """Searches of all choices of bypasses, below `best`, with the least that each can find; has it started?
 
         Of two choices whose rows are alike inside level 1, one can tell what the other would find at least.
         """
         trees = []
         if len(choices) == 2 and choices[1].alike_inside(choices[0]):
-            tree, other = (ready(tables, 0.0, cap_cycles) for tables in reversed(choices))
+            tree, other = (ready(tables, 0.0, cap_cycles, best) for tables in reversed(choices))
             tree.lend(other)
             return [(tree.start(), tree, choices[1], True), (other.borrow(tree), other, choices[0], False)]
         for tables in choices:
             idle = tables.problem.idle_pj_per_step > 0.0
             found = []
             for share in (0.0, 0.5, 1.0) if idle else (0.0,):
-                tree = ready(tables, share, cap_cycles)
+                tree = ready(tables, share, cap_cycles, best)
                 found.append((tree.start(), tree))
             # idle power priced where that bounds best
             root, tree = max(found, key=lambda each: each[0])
@@ -348,10 +364,11 @@ class _Search:
         )
 
 
-def ready(tables: Tables, share: float, cap_cycles: float) -> Tree:
-    """A search made ready, with a share of the idle power priced on the outermost memory's port."""
+def ready(tables: Tables, share: float, cap_cycles: float, below_pj: float = inf) -> Tree:
+    """A search below an energy made ready, with a share of the idle power priced on the outermost memory's port."""
     tree = Tree(tables.stalling(share))
     tree.cap(cap_cycles)
+    tree.limit(below_pj)
     tree.ready()
     return tree
 

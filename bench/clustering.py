@@ -41,7 +41,8 @@ KMEANS_CASES: dict[str, dict[str, Any]] = {
     f"786,432 x 3, K = {k}": {"n": 786_432, "d": 3, "k": k, "iterations": 20} for k in (64, 512)
 }
 EXACT_CASES: dict[str, dict[str, Any]] = {
-    f"2,359,296 x 1, K = {k}": {"n": 2_359_296, "d": 1, "k": k, "iterations": 1, "repeats": 1} for k in (4, 16, 256)
+    f"2,359,296 x 1, K = {k:,}": {"n": 2_359_296, "d": 1, "k": k, "iterations": 1, "repeats": 1}
+    for k in (4, 16, 256, 2048, 65536)
 }
 
 PER_TENSOR = {"n_bits": 4, "granularity": "per_tensor"}
@@ -127,7 +128,7 @@ def kmeans_rows(peers: bool) -> list[str]:
             wanted = who == "energysim" or (peers and name in KMEANS_CASES)
             repeats = {"repeats": 1} if who == "scikit-learn" else {}
             found = run("kmeans", who, {**case, **repeats}) if wanted else None
-            cells.append("- | -" if found is None else f"{found[0]['cpu_s']:.2f} | {float(found[1]['inertia']):.4f}")
+            cells.append("- | -" if found is None else f"{found[0]['cpu_s']:.2f} | {float(found[1]['inertia']):.6g}")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 

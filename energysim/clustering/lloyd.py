@@ -15,7 +15,7 @@ ORDINARY = 32
 """Numbers from 2^-32 to 2^32 have squares, and sums of them, that 32 bits hold."""
 MOST_SCALED = 120
 """Exponent of the largest power of two that numbers are multiplied by: itself a number of 32 bits."""
-WARM_UP = 32
+WARM_UP = 48
 """Samples per cluster on which the first centroids settle before all samples are looked at."""
 FEW = 256
 """Samples per cluster on which starts are first compared."""

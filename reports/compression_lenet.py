@@ -250,6 +250,18 @@ ORDER = (
 )
 
 
+CLAIMS = {
+    "DeepK, relaxed, above sharing alone": (
+        "Deep k-Means, relaxed, lambda 1e-4",
+        "plain k-means, no training",
+    ),
+    "DeepK, hard at lambda 0.1, above sharing alone": ("Deep k-Means, hard, lambda 0.1", "plain k-means, no training"),
+    "DKM above sharing alone": ("DKM, temperature 1e-3", "plain k-means, no training"),
+    "DKM above trained codebooks": ("DKM, temperature 1e-3", "k-means, then codebooks trained (Han16)"),
+}
+"""Orderings that the papers lead one to expect: the way that should be better, and the other one."""
+
+
 def conclusions(results: dict[str, list[float]]) -> list[str]:
     """Sentences that the numbers of this run support, pair by pair over the seeds."""
     control = results["Deep k-Means, control (lambda 0)"]
@@ -261,7 +273,18 @@ def conclusions(results: dict[str, list[float]]) -> list[str]:
         every = f"in each of {len(gains)} seeds"
         sign = f"better {every}" if min(gains) > 0 else f"worse {every}" if max(gains) < 0 else "not told apart"
         said.append(f"* {name}: {mean(gains):+.2f} points ({min(gains):+.2f} to {max(gains):+.2f}): {sign}.")
+    said += ["", "The papers' orderings, the same way:", ""]
+    for claim, (better, worse) in CLAIMS.items():
+        gains = [a - b for a, b in zip(results[better], results[worse], strict=True)]
+        said.append(f"* {claim}: {mean(gains):+.2f} points; {_verdict(gains)}.")
     return said
+
+
+def _verdict(gains: list[float]) -> str:
+    """Whether every seed says the same."""
+    if min(gains) > 0:
+        return f"comes out in each of {len(gains)} seeds"
+    return "the opposite comes out" if max(gains) < 0 else "does not come out in every seed"
 
 
 if __name__ == "__main__":

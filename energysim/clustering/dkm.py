@@ -116,7 +116,7 @@ class DKM(nn.Module):
         """The weight with every sample at its nearest centroid, lowest index first among equals."""
         samples = self._samples(weight)
         centroids = self._start(samples).clone()
-        indices = nearest(_working(samples), centroids.to(_working(samples).dtype))
+        indices = nearest_labels(_working(samples), centroids.to(_working(samples).dtype))
         hard = centroids[indices].to(weight.dtype)
         return Snapped(self.granularity.restore(hard, tuple(weight.shape)), centroids, indices)
 
@@ -177,16 +177,6 @@ class DKM(nn.Module):
         return soft[0].to(samples.dtype), soft[1]
 
 
-def nearest(samples: Tensor, centroids: Tensor) -> Tensor:
-    """Index (N,) of the nearest of the centroids (k, d) for every sample (N, d), lowest first among equals."""
-    if samples.shape[1] > 1:
-        return nearest_labels(samples, centroids)
-    rising, order = torch.sort(centroids[:, 0], stable=True)
-    middles = ((rising[1:].double() + rising[:-1].double()) / 2).to(rising)
-    first = torch.searchsorted(rising, rising)
-    return order[first][torch.bucketize(samples[:, 0].contiguous(), middles)]
-
-
 def _working(samples: Tensor) -> Tensor:
     return samples if samples.dtype in (torch.float32, torch.float64) else samples.float()
 
@@ -230,7 +220,7 @@ def _hard(samples: Tensor, before: Tensor, iterations: int, epsilon: float) -> t
     working = _working(samples)
     centroids = before
     for _ in range(iterations):
-        labels = nearest(working.detach(), centroids)
+        labels = nearest_labels(working.detach(), centroids)
         counts = torch.bincount(labels, minlength=len(centroids))[:, None].to(working.dtype)
         sums = torch.zeros_like(centroids).index_add(0, labels, working)
         moved = torch.where(counts > 0, sums / counts.clamp_min(1), centroids)

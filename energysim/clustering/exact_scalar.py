@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from energysim.clustering import scalar_loops
+from energysim.clustering.penalised_scalar import penalised_cuts
 from energysim.clustering.running_sums import BLOCK, RunningSums
 from energysim.clustering.scalar_layers import Blocks, Floats, Layers, Places, least_costs, trace
 
 FIRST_BLOCKS = 1500
 """Blocks that are looked at first, and more of them for more than 64 clusters."""
+MOST_LAYERS = 256
+"""Clusters up to which the programme goes layer by layer; for more a price for each is faster."""
 SLACK = 1e-10
 """Relative rounding of the sums, far above what they lose in 64 bits: a bound within it excludes nothing."""
 
@@ -33,7 +36,11 @@ def exact_scalar(
     With `fixed_zero` centroid 0 is zero and the others follow in rising order.
     """
     line = _line(values, weights, fixed_zero)
-    starts, zero_run = _cuts(line, n_clusters)
+    if n_clusters > MOST_LAYERS and scalar_loops.COMPILED and not fixed_zero:
+        cost, _ = line.settled(line.spread(n_clusters, line.first_edges(FIRST_BLOCKS * n_clusters // 64)))
+        starts, zero_run = penalised_cuts(line.sums, n_clusters, cost), None
+    else:
+        starts, zero_run = _cuts(line, n_clusters)
     sums = line.sums.at(np.append(starts, len(line.sums)))
     mass, first = np.diff(sums[:2], axis=1)
     centroids = first / mass * line.sums.scale + line.sums.shift

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from energysim import __version__
 from energysim.clustering.distinct import bits_of, distinct_rows
-from energysim.clustering.weights import check_tensor, guessed_kind, identity, to_dense
+from energysim.clustering.weights import check_tensor, guessed_kind, identity, to_dense, to_tensor
 from energysim.compressed.bits import width_bits
 from energysim.compressed.codings import smallest
 from energysim.compressed.model import FLOATING, Clustered, CompressedModel, Dense, zero_of
@@ -24,7 +24,10 @@ from energysim.granularity import Granularity
 PREFIX = "_COREML_"
 MARK = f"{PREFIX}/"
 
-CUTS = ("scalar", "row", "slice", "filter")
+CUTS = (
+    *(Granularity(kind) for kind in ("scalar", "row", "slice", "filter")),
+    *(Granularity("vector", length) for length in (2, 4, 8, 16)),
+)
 """Samples that are tried, besides those a checkpoint tells of."""
 
 WORTH = 0.5
@@ -79,10 +82,9 @@ def smallest_clustering(dense: Dense) -> Clustered | None:
     """The weight by the samples, of `CUTS`, that make it smallest; None where none is worth while."""
     best: Clustered | None = None
     least = WORTH * dense.values.nbytes * 8
-    for kind in CUTS:
-        granularity = Granularity(kind)
+    for granularity in CUTS:
         samples = np.ascontiguousarray(granularity.samples(dense.values))
-        if samples.shape[1] == 1 and kind != "scalar":
+        if samples.shape[1] == 1 and granularity.kind != "scalar":
             continue
         # Bits, not values: -0 is not 0, and a NaN is itself. A codebook of `limit` rows alone would be too large.
         limit = 1 + int(least / (8 * samples.itemsize * samples.shape[1]))
@@ -129,8 +131,8 @@ def _looked_up(dense: Dense, table: Tensor, along: int, scale: Tensor | None, ax
     scales = None if scale is None else scale.detach().float()
     if scales is not None and scales.numel() != dense.shape[along]:
         return f"its scales of shape {tuple(scales.shape)} are not one per channel; kept as it is"
-    values = torch.from_numpy(dense.values.copy()) if dense.dtype != "BF16" else None
-    if values is None or books.dtype != dense.dtype:
+    values = to_tensor(dense)
+    if books.dtype != dense.dtype:
         return f"its look-up table is {books.dtype}, the weight {dense.dtype}; looked for equal values instead"
     scaled = (
         values if scales is None else values / scales.reshape([-1 if i == along else 1 for i in range(values.ndim)])

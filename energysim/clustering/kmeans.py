@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from energysim.clustering import scalar_loops
 from energysim.clustering.distinct import bits_of, distinct_rows
 from energysim.clustering.exact_scalar import exact_scalar, settled_scalar
 from energysim.clustering.lloyd import lloyd
@@ -16,7 +17,7 @@ from energysim.errors import InputError, unknown
 INITS = ("k-means++",)
 """Ways to choose the first centroids by name; the other way is to give them."""
 MOST_EXACT = 1024
-"""Clusters of scalars up to which the optimum is found; more of them start so dense that Lloyd's iterations do."""
+"""Clusters of scalars, one fixed at zero, up to which the optimum is found; of more, Lloyd's iterations are near it."""
 
 
 class FewerClustersWarning(UserWarning):
@@ -50,8 +51,9 @@ def kmeans(
 ) -> KMeansResult:
     """Cluster the samples, (N, d), into at most `n_clusters` clusters of least squared distance.
 
-    Up to 1,024 clusters of scalars (d = 1) are the exact optimum, unless the first centroids are given (k, d); vectors
-    get Lloyd's iterations until the summed squared shift is at most `tolerance` times the samples' mean variance.
+    Scalars (d = 1) get the exact optimum, unless first centroids are given (k, d) or `fixed_zero` meets more than 1,024
+    clusters; vectors get Lloyd's iterations until the summed squared shift is at most `tolerance` times the samples'
+    mean variance.
     `fixed_zero` keeps centroid 0 at zero. `InputError` for samples that are empty or not finite, for numbers
     that cannot be, and `FewerClustersWarning` where there are fewer distinct samples than clusters.
     """
@@ -74,7 +76,8 @@ def kmeans(
         )
     if few is not None:
         return KMeansResult(*few, 0.0, 0)
-    if points.shape[1] == 1 and first is None and k > MOST_EXACT:
+    by_layers = fixed_zero or not scalar_loops.COMPILED
+    if points.shape[1] == 1 and first is None and by_layers and k > MOST_EXACT:
         first = settled_scalar(points[:, 0], k, weights, fixed_zero)[:, None]
     elif points.shape[1] == 1 and first is None:
         centroids, labels, inertia = exact_scalar(points[:, 0], k, weights, fixed_zero)

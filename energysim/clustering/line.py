@@ -26,7 +26,7 @@ class Line:
 
     def labels(self, centroids: Tensor) -> Tensor:
         """The nearest centroid (n,) of every sample."""
-        return nearest_on_a_line(self.points, centroids[:, 0].double())
+        return nearest_on_a_line(self.points, centroids[:, 0])
 
 
 def distinct(centroids: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,13 +38,16 @@ def distinct(centroids: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def nearest_on_a_line(points: Tensor, centroids: Tensor) -> Tensor:
-    """Nearest centroid (n,) of every point (n,), all in 64 bits; lowest label first among equals."""
-    values, order = distinct(centroids)
-    above = torch.searchsorted(values, points).clamp_(max=len(values) - 1)
-    below = (above - 1).clamp_(min=0)
-    up, down = (values[above] - points).abs_(), (points - values[below]).abs_()
-    lower = (down < up) | ((down == up) & (order[below] < order[above]))
-    return torch.where(lower, order[below], order[above])
+    """Nearest centroid (n,) of every point (n,), compared in 64 bits; lowest label first among equals."""
+    values, order = distinct(centroids.double())
+    middles = (values[1:] + values[:-1]) / 2
+    # A point on a middle goes down, unless the centroid above it has the lower label.
+    middles = torch.where(order[1:] < order[:-1], _below(middles), middles)
+    bounds = middles.to(points)
+    bounds = torch.where(bounds > middles, _below(bounds), bounds)
+    return order[torch.bucketize(points.contiguous(), bounds)]
 
 
-__all__ = ["Line", "distinct", "nearest_on_a_line"]
+def _below(numbers: Tensor) -> Tensor:
+    """The next smaller numbers."""
+    return torch.nextafter(numbers, numbers.new_full((), -torch.inf))

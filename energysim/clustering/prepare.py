@@ -83,6 +83,7 @@ class SoftSharing(nn.Module):
         blocks = (original if scale is None else original / scale).chunk(len(self.parts), self.axis)
         return [block.permute(self.axes) if self.axes else block for block in blocks], scale
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, original: Tensor) -> Tensor:
         """The weight, of the original's shape and dtype."""
         if self.training:

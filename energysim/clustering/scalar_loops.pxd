@@ -20,3 +20,12 @@ cpdef int sums_at(const Value[::1] values, const Mass[::1] mass, double shift, d
 
 @cython.locals(weighted=cython.bint, runs=cython.longlong, i=cython.longlong, value=Value, run=cython.longlong, left=cython.longlong, half=cython.longlong, rank=cython.longlong, gap=double, total=double)
 cpdef double assign(const Value[::1] values, const Value[::1] weights, const Value[::1] firsts, const Value[::1] centroids, const long long[::1] ranks, long long[::1] labels) except -1.0
+
+@cython.locals(i=cython.longlong, of_mass=double, first=double, first_low=double, second=double, second_low=double, m=double, x=double, term=double, total=double, part=double)
+cpdef int fine_sums(const Value[::1] values, const Mass[::1] mass, double shift, double scale, double[:, ::1] sums) except -1
+
+@cython.locals(mass=double, first=double, second=double)
+cdef double _run_sse(const double[:, ::1] sums, long long start, long long end) noexcept
+
+@cython.locals(count=cython.longlong, head=cython.longlong, tail=cython.longlong, e=cython.longlong, s=cython.longlong, at=cython.longlong, step=cython.longlong, high=cython.longlong, half=cython.longlong, here=double, before=double)
+cpdef int penalised(const double[:, ::1] sums, double penalty, double[::1] least, int[::1] begins, int[::1] starts, int[::1] froms) except -1

@@ -118,6 +118,93 @@ def sums_at(
     return 0
 
 
+def fine_sums(values: Any, mass: Any, shift: float, scale: float, sums: Any) -> int:
+    """Fills `sums` (n + 1, 5) with running sums of mass, mass x and mass x^2, the last two with what rounding loses.
+
+    x = (value - shift) / scale. Differences of such sums are as exact as 64 bits are for the difference itself.
+    """
+    of_mass = first = first_low = second = second_low = 0.0
+    for i in range(len(values)):
+        m = float(mass[i])
+        x = (float(values[i]) - shift) / scale
+        of_mass += m
+        term = m * x
+        total = first + term
+        part = total - first
+        first_low += (first - (total - part)) + (term - part)
+        first = total
+        term = m * x * x
+        total = second + term
+        part = total - second
+        second_low += (second - (total - part)) + (term - part)
+        second = total
+        sums[i + 1, 0] = of_mass
+        sums[i + 1, 1] = first
+        sums[i + 1, 2] = first_low
+        sums[i + 1, 3] = second
+        sums[i + 1, 4] = second_low
+    return 0
+
+
+def _run_sse(sums: Any, start: int, end: int) -> float:
+    """Squared distance of the values from `start` to `end` to their mean."""
+    mass = sums[end, 0] - sums[start, 0]
+    first = (sums[end, 1] - sums[start, 1]) + (sums[end, 2] - sums[start, 2])
+    second = (sums[end, 3] - sums[start, 3]) + (sums[end, 4] - sums[start, 4])
+    return float(second - first * first / mass)
+
+
+def penalised(sums: Any, penalty: float, least: Any, begins: Any, starts: Any, froms: Any) -> int:
+    """Fills begins[e] (n + 1,) with the start of the last run before e where every run costs its sse and `penalty`.
+
+    A later start that is better at one end is better at all ends beyond, as the costs are a Monge array: `starts` and
+    `froms` (n + 1,) hold which start is the best from which end on. `least` (n + 1,) is the cost before each end.
+    """
+    count = len(least) - 1
+    head = tail = 0
+    starts[0] = 0
+    froms[0] = 1
+    least[0] = 0.0
+    for e in range(1, count + 1):
+        while head < tail and froms[head + 1] <= e:
+            head += 1
+        s = starts[head]
+        here = least[s] + _run_sse(sums, s, e) + penalty
+        least[e] = here
+        begins[e] = s
+        if e == count:
+            break
+        while True:
+            s = starts[tail]
+            before = least[s]
+            at = froms[tail] if froms[tail] > e else e + 1
+            if here + _run_sse(sums, e, at) < before + _run_sse(sums, s, at):
+                if tail > head:
+                    tail -= 1
+                    continue
+                starts[tail] = e
+                froms[tail] = at
+                break
+            step = 64
+            while at + step < count and here + _run_sse(sums, e, at + step) >= before + _run_sse(sums, s, at + step):
+                at += step
+                step += step
+            high = at + step if at + step < count else count
+            if high == count and here + _run_sse(sums, e, high) >= before + _run_sse(sums, s, high):
+                break
+            while high - at > 1:
+                half = (at + high) >> 1
+                if here + _run_sse(sums, e, half) < before + _run_sse(sums, s, half):
+                    high = half
+                else:
+                    at = half
+            tail += 1
+            starts[tail] = e
+            froms[tail] = high
+            break
+    return 0
+
+
 def assign(values: Any, weights: Any, firsts: Any, centroids: Any, ranks: Any, labels: Any) -> float:
     """Fills `labels` (n,) with the ranks of the runs that values lie in, and returns the sum of squared distances.
 

@@ -47,6 +47,14 @@ def test_coremltools_checkpoint_becomes_a_file_bit_for_bit(tmp_path: Path) -> No
     assert all("look-up table of coremltools" in line.notes[0] and line.mse == 0 for line in made.report)
 
 
+def test_a_checkpoint_in_half_precision_keeps_its_tables() -> None:
+    state = {key: tensor.bfloat16() for key, tensor in read_checkpoint(CHECKPOINT).items() if key.startswith("pairs.")}
+    state["pairs._COREML_/weight/vector_axis"] = torch.tensor(0)
+    made = find_shared(state)
+    assert same_bits(made, state)
+    assert "look-up table of coremltools" in made.report[0].notes[0]
+
+
 @pytest.mark.parametrize(
     ("change", "note"),
     [
@@ -67,7 +75,7 @@ def test_look_up_tables_that_do_not_fit_are_told_and_the_values_kept(change, not
     assert same_bits(made, state)
 
 
-@pytest.mark.parametrize("recipe", ["scalars:K=4", "rows:K=5", "filters:K=3"])
+@pytest.mark.parametrize("recipe", ["scalars:K=4", "rows:K=5", "filters:K=3", "dkm:3/4", "dkm:2/8"])
 def test_what_we_shared_is_found_again(recipe: str) -> None:
     torch.manual_seed(0)
     shared = share(nn.Sequential(nn.Conv2d(8, 16, 3)), recipe)

@@ -251,6 +251,21 @@ def test_a_weight_that_sums_to_nothing_is_no_weight_seen_before() -> None:
     torch.testing.assert_close(prepared.weight, layer.weight)  # four values, four centroids
 
 
+# torch's own tracing instantiates an autograd function, and warns of itself.
+@pytest.mark.filterwarnings("ignore:<class 'torch.autograd.function.Function'>:DeprecationWarning")
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_compiled_model_trains_as_the_plain_one(recipe: str) -> None:
+    plain, other = (prepare(network(), recipe) for _ in range(2))
+    compiled = torch.compile(other, backend="eager")
+    images = torch.randn(4, 3, 5, 5)
+    for model in (plain, compiled):
+        for _ in range(2):
+            model(images).square().sum().backward()
+    for (name, one), (_, two) in zip(plain.named_parameters(), other.named_parameters(), strict=True):
+        torch.testing.assert_close(one.grad, two.grad, rtol=0, atol=0, msg=name)
+    assert all(torch.equal(one, two) for one, two in zip(plain.buffers(), other.buffers(), strict=True))
+
+
 def test_attention_trains_through_its_projections() -> None:
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)

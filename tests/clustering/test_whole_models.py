@@ -51,6 +51,26 @@ def test_a_packaged_network_round_trips(tmp_path: Path) -> None:
     assert all(line.cosine is not None and line.cosine > 0.9 for line in back.report)
 
 
+@pytest.mark.parametrize(
+    ("name", "size", "weights"),
+    [("resnet18", 64, 21), ("mobilenet_v2", 64, 53), ("googlenet", 224, 58), ("efficientnet_lite0", 64, 50)],
+)
+def test_a_packaged_network_trains_with_shared_weights(name: str, size: int, weights: int) -> None:
+    torch.manual_seed(0)
+    model: nn.Module = importlib.import_module(f"models.{name}").build()[0]
+    prepared = prepare(model, "dkm:2/1").train()
+    optimiser = torch.optim.SGD(prepared.parameters(), 0.01)
+    prepared(torch.randn(2, 3, size, size)).square().mean().backward()
+    assert all(parameter.grad is not None for parameter in prepared.parameters())
+    optimiser.step()
+    made = finalize(prepared.eval())
+    assert [line.clusters for line in made.report] == [4] * weights
+    model.load_state_dict(to_tensors(made.state()))
+    image = torch.randn(1, 3, size, size)
+    with torch.no_grad():
+        assert torch.equal(model.eval()(image), prepared(image))
+
+
 @pytest.mark.parametrize("name", ["googlenet", "resnet18"])
 def test_layers_by_pattern_in_a_packaged_network(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)

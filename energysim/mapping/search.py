@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, inf
 from time import perf_counter
+from typing import Any
 
 from energysim.costs.latency import latency, preload_cycles, static_energy_pj
 from energysim.costs.prices import energy_by_key
@@ -83,27 +84,17 @@ def find_mapping(
     """The best mapping of a layer on an accelerator, within a dataflow and constraints, by energy, latency or product.
 
     `partial`: last tiles may be partial where a dim is hard to divide, or fills no axis and time counts (`tile_sizes`).
-    `uneven`: tensors of one memory may be held at different depths of the nest (least energy, no limits on tiles).
+    `uneven`: tensors of one memory may be held at different depths of the nest (no limits on tiles).
     `limits` say how much work the proof may take. Deterministic, unless `time_budget_s` (seconds, above 0) ends the
     search: then the best mapping so far is returned with its bound; the first quick dive always ends. Raises InputError
     for a budget that is none and constraints of which two exclude each other, UnknownNameError for an unknown name,
     NothingFitsError when no mapping is legal, and names the memory and the smallest tile that it would have to hold,
     and the constraints that leave nothing.
     """
-    if too_large := does_not_hold(layer, accelerator):
-        raise NothingFitsError(too_large)
-    limits = limits or Limits()
-    search = _Search(layer, accelerator, table, dataflow, constraints, limits, time_budget_s, objective, partial)
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, OBJECTIVES)
-    if (objective != "energy" or uneven) and products(layer, accelerator) is not None:
-        what = "--uneven" if uneven else f"objective '{objective}'"
-        raise InputError(f"layer '{layer.name}' shares products on {accelerator.name}; {what} is not searched there")
-    if uneven:
-        from energysim.mapping.search_uneven import check_uneven, find_uneven
-
-        check_uneven(objective, constraints)
-        return find_uneven(search)
+    asked = dataflow, constraints, limits or Limits(), time_budget_s, objective, partial
+    search = _begun(uneven, layer, accelerator, table, *asked)
     if objective == "latency":
         return search.fastest()
     if objective == "edp":
@@ -121,6 +112,7 @@ def find_front(
     constraints: Sequence[Restriction] = (),
     limits: Limits | None = None,
     time_budget_s: float | None = None,
+    uneven: bool = False,
     partial: bool = True,
 ) -> tuple[SearchResult, ...]:
     """Every mapping that no other one beats in both energy and latency, by rising energy; one for each such pair.
@@ -128,9 +120,28 @@ def find_front(
     Arguments and errors as in `find_mapping`. The front is exact where every result is `optimal`; each is the least
     energy at its latency or below.
     """
-    limits = limits or Limits()
-    search = _Search(layer, accelerator, table, dataflow, constraints, limits, time_budget_s, "front", partial)
-    return tuple(search.result(found, found.open_pj, found.proven) for found in search.front())
+    asked = dataflow, constraints, limits or Limits(), time_budget_s, "front", partial
+    search = _begun(uneven, layer, accelerator, table, *asked)
+    points = list(search.front())
+    # the last one is proven only if nothing faster was left unseen
+    sure = [found.proven and (found is not points[-1] or search.missed_pj == inf) for found in points]
+    return tuple(search.result(found, found.open_pj, each) for found, each in zip(points, sure, strict=True))
+
+
+def _begun(uneven: bool, layer: Layer, accelerator: Accelerator, table: EnergyTable, *asked: Any) -> "_Search":
+    """A search among even or uneven mappings; what it cannot do is refused."""
+    if too_large := does_not_hold(layer, accelerator):
+        raise NothingFitsError(too_large)
+    if uneven:
+        from energysim.mapping.search_uneven import UnevenSearch
+
+        search: _Search = UnevenSearch(layer, accelerator, table, *asked)
+    else:
+        search = _Search(layer, accelerator, table, *asked)
+    if (search.objective != "energy" or uneven) and products(layer, accelerator) is not None:
+        what = "--uneven" if uneven else f"objective '{search.objective}'"
+        raise InputError(f"layer '{layer.name}' shares products on {accelerator.name}; {what} is not searched there")
+    return search
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +177,7 @@ class _Search:
     ) -> None:
         self.began = perf_counter()
         check_budget(time_budget_s)
-        self.layer, self.accelerator, self.table = layer, accelerator, table
+        self.layer, self.accelerator, self.table, self.objective = layer, accelerator, table, objective
         self.dataflow, self.constraints, self.limits = dataflow, named(dataflow, constraints), limits
         check_restrictions(constraints, accelerator)
         self.until = self.began + (time_budget_s or inf)

@@ -13,7 +13,7 @@ cdef class UnevenBounds(Tree):
     cdef double[:, ::1] mark_cross, mark_last_cross, mark_bits, left_pj, mark_pj, least_pj
     cdef integer[::1] segment_level, segment_mark, left_segment, left_set, begin_segment, begin_set
     cdef unsigned char[::1] segment_closed
-    cdef integer[:, ::1] left_row
+    cdef integer[:, ::1] left_row, at_mark
     cdef integer[::1] row_begin, open_begin, where
     cdef integer open_number
     cdef void rows(self, integer level)

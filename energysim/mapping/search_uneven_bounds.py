@@ -47,7 +47,8 @@ class UnevenBounds(Tree):
         self.open_number = 0
         self.used_bits = np.zeros(parts)
         self.where = np.zeros(marks + 1, dtype=np.int64)
-        self.timed = 0
+        # by tensor and level: which mark stands there, or its compute units
+        self.at_mark = np.zeros((self.tensors, self.levels + 1), dtype=np.int64)
 
     def rows(self, level: int) -> None:
         """None are made for single levels."""
@@ -64,7 +65,7 @@ class UnevenBounds(Tree):
     def load(self, k: int, level: int, parent: int) -> None:
         """Puts the prices of a mark's boundary at a level, its parent at another."""
         t = self.mark_tensor[k]
-        self.parent[t, level] = parent
+        self.parent[t, level], self.at_mark[t, level] = parent, k
         self.up[t, level], self.into[t, level] = self.mark_up[k], self.mark_into[k]
         for g in range(self.levels + 1):
             self.cross[t, level, g] = self.mark_cross[k, g]
@@ -108,7 +109,7 @@ class UnevenBounds(Tree):
                 else:
                     total += self.least_final(k) * self.elements[t]
         if self.idle_pj > 0.0 and self.idle_gap == 0:
-            total += self.idle_pj * self.volume[self.size - 1] * self.operations
+            total += self.idle_pj * (1.0 - self.stall_share) * self.volume[self.size - 1] * self.operations
         return total
 
     def share_class(self, k: int, space: int) -> int:

@@ -7,7 +7,6 @@ cdef double INFINITE
 cdef integer WATCHED
 
 cdef class UnevenPlaces(UnevenRows):
-    cdef object price
     cdef public object best_where
     cdef integer[::1] pending, last_mark, last_class
     cdef integer gathering
@@ -15,6 +14,8 @@ cdef class UnevenPlaces(UnevenRows):
     cdef double[::1] outer_key, outer_cost
     cdef integer[:, ::1] outer_mark, outer_tile, outer_class
     cdef integer late(self)
+    @cython.locals(key=double)
+    cdef integer goes_on(self, integer base, integer number, integer seen)
     @cython.locals(d=integer, step=integer, number=integer, i=integer, j=integer, whole=integer, t=integer)
     cdef void put(self, integer level, integer tile, integer space)
     @cython.locals(before=integer)

@@ -18,7 +18,6 @@ class UnevenPlaces(UnevenRows):
 
     def __init__(self, tables: Any) -> None:
         super().__init__(tables)
-        self.price = tables["price"]
         self.best_where = np.zeros(self.marks + 1, dtype=np.int64)
         self.pending = np.ones(self.marks + 1, dtype=np.int64)
         self.last_mark = np.full(self.levels + 2, -1, dtype=np.int64)
@@ -41,6 +40,18 @@ class UnevenPlaces(UnevenRows):
                 if self.until < INFINITE and perf_counter() >= self.until:
                     self.stopped = 2
         return self.stopped
+
+    def goes_on(self, base: int, number: int, seen: int) -> int:
+        """Whether the first of so many entries of a heap is looked at: it can win, and breadth and limits allow it."""
+        if number == 0:
+            return 0
+        key = self.heap_key[base]
+        if key >= self.limit_pj or (self.width > 0 and seen >= self.width):
+            return 0
+        if self.late():
+            self.leave_open(key)
+            return 0
+        return 1
 
     def put(self, level: int, tile: int, space: int) -> None:
         """Tile and spatial factors of a level, with the loops outside it; no mark stands there yet."""
@@ -181,7 +192,7 @@ class UnevenPlaces(UnevenRows):
             steps = self.volume[self.size - 1]
             for g in range(1, level + 1):
                 steps /= self.volume[self.flat_space[g]]
-            total += self.idle_pj * steps * self.operations
+            total += self.idle_pj * (1.0 - self.stall_share) * steps * self.operations
         return total
 
     def final(self, k: int, t: int, level: int) -> float:

@@ -348,8 +348,6 @@ def test_constraints_on_arrays_and_residence_restrict_uneven_mappings_too() -> N
 
 def test_what_is_not_searched_is_refused() -> None:
     layer, nouns = matmul(2, 2, 2), two_levels(8)
-    with pytest.raises(InputError, match="uneven mappings are searched for the least energy, not for latency"):
-        find_mapping(layer, *nouns, uneven=True, objective="latency")
     for each in (Untiled("buffer", "M"), TileLimit("buffer", "M", 1, 1)):
         with pytest.raises(
             InputError, match="uneven mappings are searched without limits on tiles and loops: leave out"
@@ -370,9 +368,9 @@ def test_a_bound_too_high_is_noticed() -> None:
             problem = Problem(
                 layer, accelerator, table, dataflow("unconstrained"), (), Lattice(layer, tuple(layer.dims.values()))
             )
-            tree = modules["search_uneven_tree"].UnevenTree(UnevenTables(Tables(problem)).filled)
+            tree = modules["search_uneven_tree"].UnevenTree(UnevenTables(Tables(problem)).searchable(0.0))
             tree.bounds(limit)
-            tree.find(1 << 40, float("inf"))
+            tree.find(1 << 40, float("inf"), 0)
             best = find_mapping(layer, accelerator, table, uneven=True).energy_pj
             wrong += tree.best_pj != pytest.approx(best, rel=ROUNDING)
         assert (wrong > 0) == (lie > 0)

@@ -109,18 +109,18 @@ def test_an_estimate_keeps_the_option(files: Path) -> None:
     assert "--uneven" in stamp["run_again"]
 
 
-@pytest.mark.parametrize(
-    ("more", "says"),
-    [
-        (["--constraints", "c.yaml"], "uneven mappings are searched without limits on tiles and loops"),
-    ],
-)
-def test_what_does_not_go_together_is_one_line(
-    files: Path, capsys: pytest.CaptureFixture[str], more: list[str], says: str
-) -> None:
-    (files / "c.yaml").write_text("memories: {spad: {whole: [S]}}\n")
-    assert main(["estimate", "lenet_caffe5", "--on", "eyeriss", "--uneven", *more]) == 2
+def test_constraints_of_a_file_go_with_it_and_with_the_cache(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (files / "fc.yaml").write_text("model: fc\nlayers:\n- {name: fc, op: linear, dims: {N: 12, M: 12, C: 12}}\n")
+    (files / "c.yaml").write_text("memories: {buffer: {tile: {M: {at_most: 1}}, untiled: [N]}}\n")
+    again = []
+    for _ in range(2):
+        assert main(["map", "fc.yaml", "fc", "--on", "chip.yaml", "--uneven", "--constraints", "c.yaml"]) == 0
+        shown = capsys.readouterr()
+        assert "damaged" not in shown.err
+        again.append(shown.out)
+    assert again[0] == again[1]
+    (files / "none.yaml").write_text("memories: {buffer: {whole: [M, N, C]}}\n")
+    assert main(["map", "fc.yaml", "fc", "--on", "chip.yaml", "--uneven", "--constraints", "none.yaml"]) == 2
     shown = capsys.readouterr()
-    assert shown.out == ""
-    assert says in shown.err
+    assert "nothing fits" in shown.err
     assert len(shown.err.splitlines()) == 1

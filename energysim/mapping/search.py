@@ -84,7 +84,7 @@ def find_mapping(
     """The best mapping of a layer on an accelerator, within a dataflow and constraints, by energy, latency or product.
 
     `partial`: last tiles may be partial where a dim is hard to divide, or fills no axis and time counts (`tile_sizes`).
-    `uneven`: tensors of one memory may be held at different depths of the nest (no limits on tiles).
+    `uneven`: tensors of one memory may be held at different depths of the nest.
     `limits` say how much work the proof may take. Deterministic, unless `time_budget_s` (seconds, above 0) ends the
     search: then the best mapping so far is returned with its bound; the first quick dive always ends. Raises InputError
     for a budget that is none and constraints of which two exclude each other, UnknownNameError for an unknown name,

@@ -5,35 +5,23 @@ tensor's from outer to inner memory, with one loop a dim between two marks; dire
 mappings are among them, and the best of these is what has to be beaten.
 """
 
-from collections.abc import Sequence
+from dataclasses import replace
 from math import inf
 from time import perf_counter
 from typing import Any
 
 from energysim.costs.latency import latency, preload_cycles
-from energysim.errors import InputError
-from energysim.mapping.constraints import Restriction, TileLimit, Untiled, placed
+from energysim.mapping.constraints import TileLimit, Untiled
 from energysim.mapping.counts import Counts, count
 from energysim.mapping.search import OUT_OF_TIME, _Found, _Search, energy_pj
+from energysim.mapping.search_space import Lattice
 from energysim.mapping.search_uneven_tables import UnevenTables
 from energysim.mapping.search_uneven_tree import UnevenTree
 from energysim.mapping.sharing import preload
-from energysim.workload.layer import Layer
+from energysim.workload.layer import DIMS, Layer
 
 NODES_PER_ROW = 4
 """Nodes here that are worth one of `Limits`: most are bounds of rows, not their exact prices."""
-
-
-def check_uneven(constraints: Sequence[Restriction]) -> None:
-    """Raise InputError for constraints that are only searched among even mappings: those on a memory's tile and loops.
-
-    Where the tensors of one memory lie at different depths it has no one tile, and no loops of its own.
-    """
-    for each in constraints:
-        if isinstance(each, (TileLimit, Untiled)):
-            raise InputError(
-                f"uneven mappings are searched without limits on tiles and loops: leave out {placed(each)}"
-            )
 
 
 class UnevenSearch(_Search):
@@ -41,13 +29,23 @@ class UnevenSearch(_Search):
 
     def __init__(self, *asked: Any) -> None:
         super().__init__(*asked)
-        check_uneven(self.constraints.restrictions)
         # what an index of three moving dims costs is not known before it is counted
         unsure = any(each.unsure for each in self.tables)
-        self.uneven = [] if unsure else [UnevenTables(each) for each in self.tables]
+        self.uneven = [] if unsure else self._uneven_tables()
         self.known: list[_Found] = []
         # under this cap, and so under any lower one, all uneven mappings were looked at and none was there
         self.none_at = -inf
+
+    def _uneven_tables(self) -> list[UnevenTables]:
+        """Tables of all choices of bypasses; limits on a memory's tiles and loops are each mark's own."""
+        every = self.constraints
+        asked = tuple(each for each in every.restrictions if isinstance(each, (TileLimit, Untiled)))
+        if not asked:
+            return [UnevenTables(each) for each in self.tables]
+        self.constraints = replace(every, restrictions=tuple(each for each in every.restrictions if each not in asked))
+        tables = self._tables(Lattice(self.layer, tuple(self.layer.dims[d] for d in DIMS)))
+        self.constraints = every
+        return [UnevenTables(each, asked) for each in tables]
 
     def least(self, cap_cycles: float, *, any_will_do: bool = False, whole: bool = False) -> _Found | None:
         """The uneven mapping of least energy (or just any) of at most so many cycles; None when none was found.
@@ -124,4 +122,4 @@ def slides(layer: Layer) -> bool:
     return any(sum(layer.dims[d] > 1 for d in rank.dims) > 1 for t in layer.tensors for rank in t.ranks)
 
 
-__all__ = ["UnevenSearch", "check_uneven", "slides"]
+__all__ = ["UnevenSearch", "slides"]

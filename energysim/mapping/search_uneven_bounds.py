@@ -31,6 +31,7 @@ class UnevenBounds(Tree):
         self.mark_last_parent, self.mark_last_child = t["mark_last_parent"], t["mark_last_child"]
         self.mark_cross, self.mark_last_cross = t["mark_cross"], t["mark_last_cross"]
         self.mark_part, self.mark_bits, self.part_room = t["mark_part"], t["mark_bits"], t["part_room"]
+        self.mark_allowed = t["mark_allowed"]
         self.segment_level, self.segment_mark = t["segment_level"], t["segment_mark"]
         self.segment_closed = t["segment_closed"]
         self.left_segment, self.left_set, self.left_row = t["left_segment"], t["left_set"], t["left_row"]
@@ -115,7 +116,9 @@ class UnevenBounds(Tree):
     def share_class(self, k: int, space: int) -> int:
         """Which bounds of a mark hold when the array of its segment is spread by some factors."""
         s, t = self.mark_segment[k], self.mark_tensor[k]
-        if s > 0 and self.bound_parent(k) < self.segment_level[s] and self.shares[t, self.segment_level[s]]:
+        level = self.segment_level[s]
+        # words that are handed on have no table by sharing
+        if s > 0 and self.bound_parent(k) < level and self.shares[t, level] and not self.passes[t, level]:
             copies = self.volume[space] / self.plain[t, space]
             for shared in range(EVERY):
                 if copies <= 1 << shared:
@@ -136,7 +139,7 @@ class UnevenBounds(Tree):
         level = self.load_inside(k)
         last = self.size - 1
         for tile in range(self.size):
-            if self.mark_bits[k, tile] > self.part_room[self.mark_part[k]]:
+            if self.mark_bits[k, tile] > self.part_room[self.mark_part[k]] or not self.mark_allowed[k, tile]:
                 continue
             self.unfold(tile)
             self.bound_boundary(t, level, tile, 0, tile, self.reuse[t, last] / self.reuse[t, tile])

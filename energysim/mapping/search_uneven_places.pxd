@@ -13,6 +13,16 @@ cdef class UnevenPlaces(UnevenRows):
     cdef integer outer_total
     cdef double[::1] outer_key, outer_cost
     cdef integer[:, ::1] outer_mark, outer_tile, outer_class
+    cdef integer restrained
+    cdef integer[::1] mark_memory, barred
+    cdef integer[:, ::1] fixed_digit
+    cdef unsigned char[:, ::1] no_loops
+    @cython.locals(owner=integer, k=integer, d=integer)
+    cdef void bar(self)
+    @cython.locals(flat=integer, d=integer)
+    cdef integer first_tile(self, integer level)
+    @cython.locals(d=integer, i=integer, top=integer)
+    cdef integer next_tile(self, integer level, integer flat)
     cdef integer late(self)
     @cython.locals(key=double)
     cdef integer goes_on(self, integer base, integer number, integer seen)

@@ -89,6 +89,8 @@ class UnevenRows(UnevenBounds):
         first = self.segment_mark[s]
         for k in range(first, self.segment_mark[s + 1]):
             if chosen >> (k - first) & 1:
+                if not self.mark_allowed[k, tile]:
+                    return 0
                 bits = 0.0
                 for other in range(first, self.segment_mark[s + 1]):
                     if self.mark_part[other] == self.mark_part[k]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from energysim.hardware.accelerator import Array, Memory
+from energysim.mapping.constraints import Restriction, TileLimit, Untiled, within
 from energysim.mapping.nest import Loop, Mapping, Storage, bits_of, codebook_bits
 from energysim.mapping.search_problem import Boundary, Problem
 from energysim.mapping.search_space import split_over_axes
@@ -27,6 +28,8 @@ class UnevenTables:
     """One choice of bypasses as tables for `search_uneven_tree`, and its results back as mappings."""
 
     even: Tables
+    asked: tuple[Restriction, ...] = ()
+    """The user's limits on tiles and loops of memories, which `even` does not know."""
 
     @property
     def problem(self) -> Problem:
@@ -119,7 +122,7 @@ class UnevenTables:
             "still_tensor": -1 if still is None else old["still_tensor"],
             "still_level": 0,
         }
-        return even | self._marks(gap) | self._segments() | self._ports()
+        return even | self._marks(gap) | self._segments() | self._ports() | self._asked()
 
     def searchable(self, share: float) -> dict[str, Any]:
         """The tables of one search, which writes into some, with a share of the idle power on the outermost port.
@@ -147,6 +150,26 @@ class UnevenTables:
             if k >= tables["marks"] and tables["charge"][t] == 0:
                 constant += moved * self.problem.layer.points
         return tables | priced | {"constant_pj": constant, "stall_share": share}
+
+    def _asked(self) -> dict[str, Any]:
+        """Which tiles each mark may have, and over which dims no loop may belong to each memory."""
+        lattice = self.problem.lattice
+        allowed = np.ones((len(self.every) + 1, lattice.size), dtype=np.uint8)
+        no_loops = np.zeros((len(self.problem.memories), len(lattice.dims)), dtype=np.uint8)
+        for each in self.asked:
+            if isinstance(each, (TileLimit, Untiled)) and each.dim in lattice.dims:
+                d, named = lattice.dims.index(each.dim), [m.name == each.memory for m in self.problem.memories]
+                if isinstance(each, Untiled):
+                    no_loops[named, d] = 1
+                    continue
+                least, most = within([each], self.problem.layer.dims[each.dim])
+                values = lattice.values[d]
+                good = lattice.spread((values >= least) & (values <= most), (d,))
+                good = np.broadcast_to(good, lattice.shape).reshape(-1)
+                for k, (m, t) in enumerate(self.every):
+                    if named[m] and each.dim in t.dims:
+                        allowed[k] &= good
+        return {"mark_allowed": allowed, "no_loops": no_loops}
 
     def _ports(self) -> dict[str, Any]:
         """Cycles that a word takes on the ports of each memory, and the level of its segment's array."""

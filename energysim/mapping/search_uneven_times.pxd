@@ -9,7 +9,7 @@ cdef class UnevenTimes(UnevenPlaces):
     cdef double[:, ::1] port_read, port_write, reading, writing
     cdef double[:, :, ::1] port_final
     cdef unsigned char[::1] port_shared
-    cdef integer[::1] memory_level, mark_source, mark_memory
+    cdef integer[::1] memory_level, mark_source
     cdef double[::1] least_words, least_back
     @cython.locals(m=integer, last=integer, k=integer, t=integer)
     cdef void begin_times(self)

@@ -21,7 +21,7 @@ class UnevenTimes(UnevenPlaces):
         t = tables
         self.port_read, self.port_write, self.port_final = t["port_read"], t["port_write"], t["port_final"]
         self.port_shared, self.memory_level = t["port_shared"], t["memory_level"]
-        self.mark_source, self.mark_memory = t["mark_source"], t["mark_memory"]
+        self.mark_source = t["mark_source"]
         memories = len(self.port_shared)
         self.reading = np.zeros((self.levels + 2, memories))
         self.writing = np.zeros((self.levels + 2, memories))

@@ -170,11 +170,8 @@ class UnevenTree(UnevenTimes):
         for other in range(first, self.segment_mark[s + 1]):
             if other != k and self.mark_part[other] == part and left >> (other - first) & 1:
                 room -= self.mark_bits[other, 0]
-        dims, outer = self.dims, self.flat_tile[level - 1]
-        for d in range(dims):
-            self.digit[level, d] = 0
-        flat = 0
-        while True:
+        outer, flat = self.flat_tile[level - 1], self.first_tile(level)
+        while flat >= 0:
             key = cost + self.mark_pj[row, flat]
             if (
                 key < self.limit_pj
@@ -184,21 +181,7 @@ class UnevenTree(UnevenTimes):
                 key += self.rest(s, after, flat, space)
                 if key < self.limit_pj:
                     self.push(key, 0.0, k * self.size + flat, 0)
-            d = dims - 1
-            while d >= 0:
-                i = self.digit[level, d] + 1
-                top = self.tile[level - 1, d]
-                while i <= top and self.ratio[d, top, i] == 0:
-                    i += 1
-                if i <= top:
-                    flat += (i - self.digit[level, d]) * self.stride[d]
-                    self.digit[level, d] = i
-                    break
-                flat -= self.digit[level, d] * self.stride[d]
-                self.digit[level, d] = 0
-                d -= 1
-            if d < 0:
-                break
+            flat = self.next_tile(level, flat)
 
     def order_mark(self, s: int, k: int, left: int, level: int, tile: int, cost: float) -> None:
         """Prices a mark exactly with every order of the loops right outside it that can matter."""
@@ -256,31 +239,14 @@ class UnevenTree(UnevenTimes):
 
     def collect_inside(self, s: int, level: int, cost: float) -> None:
         """Puts every row on the heap whose whole divides the tile outside and that can still win."""
-        dims = self.dims
         if self.segment_closed[s - 1]:
             self.collect_row(s, level, self.flat_tile[level - 1], cost)
             return
-        for d in range(dims):
-            self.digit[level, d] = 0
-        flat = 0
-        while True:
+        flat = self.first_tile(level)
+        while flat >= 0:
             if cost + self.least[level, flat] < self.limit_pj:
                 self.collect_row(s, level, flat, cost)
-            d = dims - 1
-            while d >= 0:
-                i = self.digit[level, d] + 1
-                top = self.tile[level - 1, d]
-                while i <= top and self.ratio[d, top, i] == 0:
-                    i += 1
-                if i <= top:
-                    flat += (i - self.digit[level, d]) * self.stride[d]
-                    self.digit[level, d] = i
-                    break
-                flat -= self.digit[level, d] * self.stride[d]
-                self.digit[level, d] = 0
-                d -= 1
-            if d < 0:
-                break
+            flat = self.next_tile(level, flat)
 
     def collect_row(self, s: int, level: int, whole: int, cost: float) -> None:
         """The rows of one whole."""
@@ -371,6 +337,11 @@ class UnevenTree(UnevenTimes):
         """All marks are placed: what is left are the loops inside them."""
         level = self.segment_level[s] + 1 + self.segment_mark[s + 1] - self.segment_mark[s]
         self.put(level, 0, 0)
+        if self.restrained:
+            self.bar()
+            for d in range(self.dims):
+                if self.barred[d] and self.bound[level - 1, d] > 1:
+                    return
         self.open_times(level)
         self.found(level, cost)
 

@@ -64,7 +64,7 @@ def mapping_parts(
     if best is None:
         lines.append(_proof(row, objective, SPACES[uneven]))
     else:
-        broken = violations(constraints, layer, accelerator, row.mapping) if constraints else ()
+        broken = violations(constraints, layer, accelerator, row.mapping, uneven=uneven) if constraints else ()
         lines += [
             *_count_lines(row),
             *(f"not met: {clean(why)}" for why in broken),

@@ -117,7 +117,10 @@ def uneven_costs(
         for mapping, every in nests(layer, accelerator, bypass):
             bounds = every
             if asked is not None:
-                good = [not violations(asked, layer, accelerator, nest_of(mapping, row)) for row in every.tolist()]
+                good = [
+                    not violations(asked, layer, accelerator, nest_of(mapping, row), uneven=True)
+                    for row in every.tolist()
+                ]
                 bounds = every[np.array(good)]
                 if not len(bounds):
                     continue

@@ -72,9 +72,9 @@ def warm() -> dict[str, Any]:
         name, proven = f"{network} on eyeriss, slowest {of['slowest']}", f"{of['proven']} of {of['layers']}"
         print(f"{name:56} {of['median_ms']:8.1f} {of['max_ms']:8.1f} {proven:>9}")
     swept, uneven = found["sweep"], found["uneven"]
-    name = f"CPU s for {swept['of']:,} accelerator variants, resnet50"
-    minutes = f"{swept['variants_per_cpu_minute']:.0f} variants a CPU minute"
-    print(f"{name:56} {swept['of'] * swept['cpu_s_per_variant']:8.0f}   from {swept['variants']} of them, {minutes}")
+    name = f"CPU s for {swept['variants']:,} accelerator variants, resnet50"
+    alone = f"one by one {swept['one_by_one_cpu_s_each']:.2f} s each, {swept['one_by_one']} tried"
+    print(f"{name:56} {swept['cpu_s']:8.1f}   {swept['searches']:,} searches; {alone}, {swept['unequal']} unequal")
     gap = f"{uneven['proven']} of {uneven['layers']} layers proven, at most {uneven['above_bound']:.1%} above the least"
     print(f"{'CPU s of resnet18 on eyeriss, uneven':56} {uneven['cpu_s']:8.2f}   {gap}")
     print(f"{'peak MB of that process':56} {usage['peak_mb']:8.0f}")

@@ -1,21 +1,20 @@
-"""A warm process: CPU milliseconds of the search per distinct layer, accelerator variants per minute, uneven mappings.
+"""A warm process: CPU milliseconds of the search per distinct layer, a sweep of 1,000 accelerators, uneven mappings.
 
-`python -m bench.warm` prints JSON; `make bench` runs it in a process of its own, whose peak memory it reports. With
-`--every` the sweep takes all of its 1,000 variants, otherwise one of fifty.
+`python -m bench.warm` prints JSON; `make bench` runs it in a process of its own, whose peak memory it reports.
 """
 
 import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
 from energysim.hardware.accelerator import Accelerator, Array, EnergyTable, Memory
 from energysim.hardware.read import read_accelerator
-from energysim.mapping.search import find_mapping
+from energysim.mapping.search import SearchResult, find_mapping
+from energysim.mapping.search_variants import find_on_variants
 from energysim.workload.graph import same_work
 from energysim.workload.layer import Layer
 from energysim.workload.read import read_model
@@ -25,8 +24,12 @@ ACCELERATOR = "eyeriss"
 SHARES = tuple(0.25 * n for n in range(2, 12))
 """The sweep: the capacities of global buffer and scratchpad times each of these, and so many columns of the array."""
 
+NEAR = 1e-9
+"""Relative difference below which two energies are one."""
+
 COLUMNS = tuple(range(6, 26, 2))
 STEP = 50
+"""One of so many variants is searched by itself too."""
 
 
 def by_work(layers: Sequence[Layer]) -> dict[tuple[Any, ...], Layer]:
@@ -85,21 +88,32 @@ def per_layer(facts: Accelerator, table: EnergyTable) -> dict[str, dict[str, Any
     return results
 
 
-def sweep(facts: Accelerator, table: EnergyTable, step: int) -> dict[str, Any]:
-    """Variants of the accelerator, one of `step` of the 1,000, every distinct layer of ResNet-50 on each."""
+def sweep(facts: Accelerator, table: EnergyTable) -> dict[str, Any]:
+    """1,000 variants of the accelerator, every distinct layer of ResNet-50 on each; some of them one by one as well."""
     layers = distinct("resnet50")
-    grid = list(product(SHARES, SHARES, COLUMNS))
+    grid = [(variant(facts, *each), table) for each in product(SHARES, SHARES, COLUMNS)]
+    start = time.process_time()
+    found = [find_on_variants(layer, grid) for layer in layers]
+    spent = time.process_time() - start
     # an odd offset, so that all three axes vary
-    taken = [variant(facts, *grid[i % len(grid)]) for i in range(0, len(grid) * 7, step * 7 + 1)][: len(grid) // step]
-    runs = [[seconds(layer, each, table) for layer in layers] for each in taken]
-    spent = [sum(s for s, _ in run) for run in runs]
+    taken = [i % len(grid) for i in range(0, len(grid) * 7, STEP * 7 + 1)][: len(grid) // STEP]
+    start = time.process_time()
+    alone = [[find_mapping(layer, *grid[i]) for i in taken] for layer in layers]
+    one_by_one = (time.process_time() - start) / len(taken)
+    results = [[each for each in row if isinstance(each, SearchResult)] for row in found]
     return {
-        "variants": len(taken),
-        "of": len(grid),
+        "variants": len(grid),
         "layers": len(layers),
-        "proven": sum(proven for run in runs for _, proven in run),
-        "cpu_s_per_variant": mean(spent),
-        "variants_per_cpu_minute": 60.0 / mean(spent),
+        "proven": sum(each.optimal for row in results for each in row),
+        "searches": sum(each.nodes > 0 for row in results for each in row),
+        "cpu_s": spent,
+        "one_by_one": len(taken),
+        "one_by_one_cpu_s_each": one_by_one,
+        "unequal": sum(
+            abs(row[i].energy_pj / own.energy_pj - 1) > NEAR
+            for row, owns in zip(results, alone, strict=True)
+            for i, own in zip(taken, owns, strict=True)
+        ),
     }
 
 
@@ -127,7 +141,7 @@ def main() -> None:
     for layer in distinct("alexnet"):
         find_mapping(layer, read.accelerator, read.table)
     layers = per_layer(read.accelerator, read.table)
-    swept = sweep(read.accelerator, read.table, 1 if "--every" in sys.argv else STEP)
+    swept = sweep(read.accelerator, read.table)
     print(json.dumps({"layers": layers, "sweep": swept, "uneven": uneven(read.accelerator, read.table)}))
 
 

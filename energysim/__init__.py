@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from energysim.errors import EnergysimError
     from energysim.estimate import estimate
     from energysim.explore.compare import compare
+    from energysim.explore.sweep import sweep
     from energysim.hardware.accelerator import Accelerator
     from energysim.hardware.read import DescribedAccelerator, read_accelerator
     from energysim.mapping.constraints_yaml import read_constraints
@@ -64,6 +65,7 @@ _HOMES = {
     "regulariser_of": "energysim.clustering.prepare",
     "share": "energysim.clustering.share",
     "size_report": "energysim.compressed.size",
+    "sweep": "energysim.explore.sweep",
     "write_compressed": "energysim.compressed.file",
 }
 """Public name to the module it is imported from at its first use."""
@@ -98,6 +100,7 @@ __all__ = [
     "regulariser_of",
     "share",
     "size_report",
+    "sweep",
     "write_compressed",
 ]
 

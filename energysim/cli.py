@@ -16,11 +16,13 @@ from energysim.commands.estimating import add_estimate_commands
 from energysim.commands.inspecting import add_inspect_commands
 from energysim.commands.metrics import add_metrics_commands
 from energysim.commands.options import Parser
+from energysim.commands.sweeping import add_sweep_commands
 from energysim.errors import EnergysimError, OutputError
 
 COMMANDS = (
     add_estimate_commands,
     add_compare_commands,
+    add_sweep_commands,
     add_inspect_commands,
     add_metrics_commands,
     add_compression_commands,

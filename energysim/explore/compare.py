@@ -15,6 +15,7 @@ from energysim import __version__
 from energysim.costs.result import IDLE, Estimate
 from energysim.errors import EnergysimError, InputError, unknown
 from energysim.estimate import Progress, estimate
+from energysim.explore.front import unbeaten
 from energysim.hardware.accelerator import Accelerator
 from energysim.hardware.read import DescribedAccelerator, read_accelerator
 from energysim.mapping.constraints import Restriction
@@ -110,14 +111,7 @@ class Comparison:
     @property
     def front(self) -> frozenset[int]:
         """Positions of the points that no other beats: none takes at most as much energy and time, and less of one."""
-        sizes = [(point.energy_pj, point.latency_s) for point in self.points]
-        beaten = {
-            i
-            for i, (energy, time) in enumerate(sizes)
-            for other_energy, other_time in sizes
-            if other_energy <= energy and other_time <= time and (other_energy, other_time) != (energy, time)
-        }
-        return frozenset(range(len(sizes))) - beaten
+        return unbeaten([(point.energy_pj, point.latency_s) for point in self.points])
 
     def order(self, by: str = "energy") -> list[int]:
         """Positions of the points, least first; raises UnknownNameError for an order that is none."""

@@ -119,7 +119,7 @@ class Accelerator:
 
     `clock_hz` is the clock that `latency_cycles` and all bits_per_cycle refer to. `sharing` None: weights with a
     codebook are expanded before they come here. `coded_to` is the innermost memory in which tensors rest as they are
-    coded ("": the outermost).
+    coded ("": the outermost). `memories` and `arrays` are the levels of each kind; `order` is the place of each by name.
     """
 
     name: str
@@ -130,21 +130,18 @@ class Accelerator:
     technology_nm: float | None = None
     sharing: Sharing | None = None
     coded_to: str = ""
+    memories: tuple[Memory, ...] = field(init=False, repr=False, compare=False)
+    arrays: tuple[Array, ...] = field(init=False, repr=False, compare=False)
+    order: dict[str, int] = field(init=False, repr=False, compare=False)
 
-    @property
-    def memories(self) -> tuple[Memory, ...]:
-        """Storage levels, outermost first."""
-        return tuple(level for level in self.levels if isinstance(level, Memory))
-
-    @property
-    def arrays(self) -> tuple[Array, ...]:
-        """Fan-outs, outermost first."""
-        return tuple(level for level in self.levels if isinstance(level, Array))
-
-    @property
-    def order(self) -> dict[str, int]:
-        """The place of every level by name, outermost first."""
-        return {level.name: i for i, level in enumerate(self.levels)}
+    def __post_init__(self) -> None:
+        derived = {
+            "memories": tuple(level for level in self.levels if isinstance(level, Memory)),
+            "arrays": tuple(level for level in self.levels if isinstance(level, Array)),
+            "order": {level.name: i for i, level in enumerate(self.levels)},
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
 
     def instances(self, name: str) -> int:
         """How many instances of a level (or of the compute unit) there are."""

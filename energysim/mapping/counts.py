@@ -72,8 +72,8 @@ def count_many(
     return values, values.pop(STEPS)
 
 
-Parts = dict[int, int]
-"""Loop number to its part (see `positions`)."""
+Parts = list[int]
+"""The part of each loop (see `positions`); of loops of one step any."""
 
 Terms = tuple[tuple[str, int], ...]
 Sums = Callable[[tuple[Dim, ...]], tuple[int, int]]
@@ -104,8 +104,12 @@ class _Batch:
         self._rows: dict[tuple[str, ...], tuple[Integers, Integers]] = {}
         self.tables: list[tuple[Integers, Integers]] = []
         self._numbers: dict[Any, int] = {}
-        self._loops_of: dict[Terms, list[int]] = {}
         self.zero: list[list[bool]] = []
+        # groups of terms that are counted together, each with its loops
+        self.terms: list[Terms] = []
+        self.loops_of: list[list[int]] = []
+        self._groups: dict[Terms, int] = {}
+        self._of_tensor: dict[str, list[int]] = {}
 
     def rows(self, dims: tuple[str, ...]) -> tuple[Integers, Integers]:
         """Distinct rows of bounds over the loops of some dims, and for every mapping which of them it has."""
@@ -118,13 +122,11 @@ class _Batch:
             self._rows[dims] = np.ascontiguousarray(self.columns[columns][:, first].T), which
         return self._rows[dims]
 
-    def table(self, function: Sums, terms: Terms, parts: Parts) -> int:
+    def table(self, function: Sums, group: int, parts: Parts) -> int:
         """The number of the table with both sums of a rank, (2, distinct rows), and each mapping's row in it."""
-        loops = self._loops_of.get(terms)
-        if loops is None:
-            loops = self._loops_of[terms] = [k for d, _ in terms for k in self.of_dim[d]]
-        key = (function, terms, tuple([parts[k] for k in loops]))
+        key = (function, group, *[parts[k] for k in self.loops_of[group]])
         if key not in self._numbers:
+            terms = self.terms[group]
             distinct, which = self.rows(tuple(dim for dim, _ in terms))
             of_dim = tuple((c, self.layer.dims[d], tuple(parts[k] for k in self.of_dim[d])) for d, c in terms)
             if self.number is object:
@@ -136,9 +138,9 @@ class _Batch:
             self.zero.append([not sums[0].any(), not sums[1].any()])
         return self._numbers[key]
 
-    def product(self, function: Sums, groups: list[Terms], parts: Parts, which: int) -> Amount:
+    def product(self, function: Sums, groups: list[int], parts: Parts, which: int) -> Amount:
         """The product over ranks of one of their two sums, as a formula; empty where it is zero for all mappings."""
-        numbers = [self.table(function, terms, parts) for terms in groups]
+        numbers = [self.table(function, group, parts) for group in groups]
         if any(self.zero[n][which] for n in numbers):
             return Formula()
         return Formula({tuple([(n, which) for n in numbers]): 1})
@@ -147,10 +149,21 @@ class _Batch:
         """A number that is the same for all mappings."""
         return Formula({(): number})
 
-    def groups(self, tensor: Tensor) -> list[Terms]:
-        """The ranks of a tensor as terms, and each dim it does not have as a rank of coefficient 0."""
-        own, dims = [tuple(rank.terms) for rank in tensor.ranks], tensor.dims
-        return own + [((d, 0),) for d in DIMS if d not in dims and self.of_dim[d]]
+    def group(self, terms: Terms) -> int:
+        """The number of a group of terms."""
+        if terms not in self._groups:
+            self._groups[terms] = len(self.terms)
+            self.terms.append(terms)
+            self.loops_of.append([k for d, _ in terms for k in self.of_dim[d]])
+        return self._groups[terms]
+
+    def groups(self, tensor: Tensor) -> list[int]:
+        """The ranks of a tensor, and each dim it does not have as a rank of coefficient 0."""
+        if tensor.name not in self._of_tensor:
+            own, dims = [tuple(rank.terms) for rank in tensor.ranks], tensor.dims
+            own += [((d, 0),) for d in DIMS if d not in dims and self.of_dim[d]]
+            self._of_tensor[tensor.name] = [self.group(terms) for terms in own]
+        return self._of_tensor[tensor.name]
 
 
 class _One(_Batch):
@@ -161,18 +174,17 @@ class _One(_Batch):
         self.bounds: list[int] = bounds[0].tolist()
         self._sums: dict[Any, tuple[int, int]] = {}
 
-    def product(self, function: Sums, groups: list[Terms], parts: Parts, which: int) -> Amount:
+    def product(self, function: Sums, groups: list[int], parts: Parts, which: int) -> Amount:
         """The product over ranks of one of their two sums."""
-        total = 1
-        for terms in groups:
-            loops = self._loops_of.get(terms)
-            if loops is None:
-                loops = self._loops_of[terms] = [k for d, _ in terms for k in self.of_dim[d]]
-            key = (function, terms, tuple([parts[k] for k in loops]))
-            if key not in self._sums:
-                chains = ((c, d, [(self.bounds[k], parts[k]) for k in self.of_dim[d]]) for d, c in terms)
-                self._sums[key] = function(tuple((c, self.layer.dims[d], _merged(chain)) for c, d, chain in chains))
-            total *= self._sums[key][which]
+        total, known, loops_of = 1, self._sums, self.loops_of
+        for group in groups:
+            key = (function, group, *[parts[k] for k in loops_of[group]])
+            sums = known.get(key)
+            if sums is None:
+                chains = [(c, d, [(self.bounds[k], parts[k]) for k in self.of_dim[d]]) for d, c in self.terms[group]]
+                sums = function(tuple([(c, self.layer.dims[d], _merged(chain)) for c, d, chain in chains]))
+                known[key] = sums
+            total *= sums[which]
             if total == 0:
                 break
         return total
@@ -270,27 +282,32 @@ class _Boundary:
     def arrivals(self, alone: list[str]) -> Amount:
         """Words taken up, one for each group of instances that share it; along `alone` arrays nothing is shared."""
         batch = self.batch
-        space = {k: self.part(k, alone) for k in batch.active if k in batch.array_of}
-        key = tuple(space.values())
+        parts = [INSIDE] * len(batch.loops)
+        for k in batch.active:
+            if k in batch.array_of:
+                parts[k] = self.part(k, alone)
+            elif batch.positions[k] < self.child:
+                parts[k] = FREE
+        key = tuple(parts)
         if key in self.cache:
             return self.cache[key]
-        time = [k for k in batch.active if k not in batch.array_of and batch.positions[k] < self.child]
-        inside = {k: INSIDE for k in batch.active if k not in batch.array_of and batch.positions[k] > self.child}
         groups = batch.groups(self.tensor)
-        total = batch.product(held_and_kept, groups, space | inside | dict.fromkeys(time, FREE), 0)
+        total = batch.product(held_and_kept, groups, parts, 0)
         if self.child < len(batch.nest):
-            for i, k in enumerate(time):
-                parts = space | inside | {j: FREE if n < i else RESET for n, j in enumerate(time)} | {k: OWN}
+            # which loop has just advanced, from the innermost outward: those inside it start again
+            for k in reversed([k for k in batch.active if k not in batch.array_of and parts[k] == FREE]):
+                parts[k] = OWN
                 total = _less(total, batch.product(held_and_kept, groups, parts, 1))
+                parts[k] = RESET
         self.cache[key] = total
         return total
 
     def visits(self, inside: int) -> tuple[Amount, Amount]:
         """Pairs of instance and output touched, and outputs that one instance does alone (loops outside `inside`)."""
-        parts = {
-            k: FREE if k in self.batch.array_of and self.batch.positions[k] < inside else INSIDE
-            for k in self.batch.active
-        }
+        parts = [INSIDE] * len(self.batch.loops)
+        for k in self.batch.array_of:
+            if self.batch.positions[k] < inside:
+                parts[k] = FREE
         groups = self.batch.groups(self.tensor)
         return self.batch.product(visited, groups, parts, 0), self.batch.product(visited, groups, parts, 1)
 
@@ -349,8 +366,8 @@ def _formulas(batch: _Batch) -> dict[Key, Any]:
         for parent, child in zip(marks, [*marks[1:], len(batch.nest)], strict=True):
             for key, formula in _Boundary(batch, tensor, parent, child).counts():
                 found[key] = _less(found[key], formula, -1) if key in found else formula
-    parts = {k: INSIDE if k in batch.array_of else FREE for k in batch.active}
-    found[STEPS] = batch.product(held_and_kept, [((d, 0),) for d in DIMS if batch.of_dim[d]], parts, 0)
+    parts = [INSIDE if k in batch.array_of else FREE for k in range(len(batch.loops))]
+    found[STEPS] = batch.product(held_and_kept, [batch.group(((d, 0),)) for d in DIMS if batch.of_dim[d]], parts, 0)
     operations = batch.layer.macs + batch.layer.ops
     found[batch.accelerator.compute.name, batch.layer.unit, UNIT] = batch.constant(operations)
     return found

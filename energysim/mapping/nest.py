@@ -116,7 +116,7 @@ def problems(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> tuple[
         return tuple(found)
     found += _order_problems(layer, accelerator, mapping, rank)
     return tuple(found) or (
-        *_capacity_problems(layer, accelerator, mapping, memories),
+        *_capacity_problems(layer, accelerator, mapping),
         *_product_problems(layer, accelerator, mapping),
     )
 
@@ -160,25 +160,27 @@ def _order_problems(layer: Layer, accelerator: Accelerator, mapping: Mapping, ra
     return list(dict.fromkeys(found))
 
 
-def _capacity_problems(
-    layer: Layer, accelerator: Accelerator, mapping: Mapping, memories: Map[str, Memory]
-) -> tuple[str, ...]:
-    found, held = [], dict[tuple[str, str], int]()
+def held_bits(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> dict[tuple[str, str], int]:
+    """Bits that a mapping takes of each memory and partition ("": what its roles share), codebooks included."""
+    memories = {memory.name: memory for memory in accelerator.memories}
+    held = dict[tuple[str, str], int]()
     for i, item in enumerate(mapping.nest):
-        if not isinstance(item, Storage):
-            continue
-        memory = memories[item.memory]
-        tensor = next(t for t in layer.tensors if t.name == item.tensor)
-        bits = tile_bits(tensor, mapping.tile(i, layer.dims), accelerator, memory.name)
-        part = memory.part(tensor.role)
-        held[memory.name, part] = held.get((memory.name, part), 0) + bits
-    for (name, part), tiles in held.items():
+        if isinstance(item, Storage):
+            tensor = next(t for t in layer.tensors if t.name == item.tensor)
+            bits = tile_bits(tensor, mapping.tile(i, layer.dims), accelerator, item.memory)
+            place = item.memory, memories[item.memory].part(tensor.role)
+            held[place] = held.get(place, 0) + bits
+    return {place: tiles + codebook_bits(layer, accelerator, *place) for place, tiles in held.items()}
+
+
+def _capacity_problems(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Iterator[str]:
+    """Memories that hold less than what a mapping takes of them."""
+    memories = {memory.name: memory for memory in accelerator.memories}
+    for (name, part), bits in held_bits(layer, accelerator, mapping).items():
         capacity = memories[name].part_bits(part)
-        bits = tiles + codebook_bits(layer, accelerator, name, part)
         if capacity is not None and bits > capacity:
             what = f"tile of {part} is {bits:,} bits" if part else f"tiles are {bits:,} bits together"
-            found.append(f"{what}, {name} holds {capacity:,}")
-    return tuple(found)
+            yield f"{what}, {name} holds {capacity:,}"
 
 
 def _product_problems(layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Iterator[str]:

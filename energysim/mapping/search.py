@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, inf
 from time import perf_counter
-from typing import Any
 
 from energysim.costs.latency import latency, preload_cycles, static_energy_pj
 from energysim.costs.prices import energy_by_key
@@ -19,6 +18,7 @@ from energysim.mapping.constraints import Restriction, check_restrictions
 from energysim.mapping.counts import Counts, count
 from energysim.mapping.dataflows import dataflow as named
 from energysim.mapping.distinct import products
+from energysim.mapping.merging import merging
 from energysim.mapping.nest import Mapping
 from energysim.mapping.reasons import why_nothing_fits
 from energysim.mapping.search_climb import Climb as Tree
@@ -80,9 +80,11 @@ def find_mapping(
     time_budget_s: float | None = None,
     uneven: bool = False,
     partial: bool = True,
+    known: "SearchResult | None" = None,
 ) -> SearchResult:
     """The best mapping of a layer on an accelerator, within a dataflow and constraints, by energy, latency or product.
 
+    `known`: a legal mapping to better, as found under other sizes; the least energy is looked for below its own.
     `partial`: last tiles may be partial where a dim is hard to divide, or fills no axis and time counts (`tile_sizes`).
     `uneven`: tensors of one memory may be held at different depths of the nest.
     `limits` say how much work the proof may take. Deterministic, unless `time_budget_s` (seconds, above 0) ends the
@@ -93,13 +95,13 @@ def find_mapping(
     """
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, OBJECTIVES)
-    asked = dataflow, constraints, limits or Limits(), time_budget_s, objective, partial
-    search = _begun(uneven, layer, accelerator, table, *asked)
+    asked = dataflow, constraints, limits or Limits(), time_budget_s, objective, partial, uneven
+    search = _kind(uneven)(layer, accelerator, table, *asked)
     if objective == "latency":
         return search.fastest()
     if objective == "edp":
         return search.least_product()
-    found = search.first(search.least(inf))
+    found = search.first(search.least(inf, known=known))
     return search.result(found, found.open_pj, found.proven)
 
 
@@ -120,28 +122,21 @@ def find_front(
     Arguments and errors as in `find_mapping`. The front is exact where every result is `optimal`; each is the least
     energy at its latency or below.
     """
-    asked = dataflow, constraints, limits or Limits(), time_budget_s, "front", partial
-    search = _begun(uneven, layer, accelerator, table, *asked)
+    asked = dataflow, constraints, limits or Limits(), time_budget_s, "front", partial, uneven
+    search = _kind(uneven)(layer, accelerator, table, *asked)
     points = list(search.front())
     # the last one is proven only if nothing faster was left unseen
     sure = [found.proven and (found is not points[-1] or search.missed_pj == inf) for found in points]
     return tuple(search.result(found, found.open_pj, each) for found, each in zip(points, sure, strict=True))
 
 
-def _begun(uneven: bool, layer: Layer, accelerator: Accelerator, table: EnergyTable, *asked: Any) -> "_Search":
-    """A search among even or uneven mappings; what it cannot do is refused."""
-    if too_large := does_not_hold(layer, accelerator):
-        raise NothingFitsError(too_large)
-    if uneven:
-        from energysim.mapping.search_uneven import UnevenSearch
+def _kind(uneven: bool) -> type["_Search"]:
+    """Searches among even mappings, or among uneven ones too."""
+    if not uneven:
+        return _Search
+    from energysim.mapping.search_uneven import UnevenSearch
 
-        search: _Search = UnevenSearch(layer, accelerator, table, *asked)
-    else:
-        search = _Search(layer, accelerator, table, *asked)
-    if (search.objective != "energy" or uneven) and products(layer, accelerator) is not None:
-        what = "--uneven" if uneven else f"objective '{search.objective}'"
-        raise InputError(f"layer '{layer.name}' shares products on {accelerator.name}; {what} is not searched there")
-    return search
+    return UnevenSearch
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +169,18 @@ class _Search:
         time_budget_s: float | None,
         objective: str,
         partial: bool,
+        uneven: bool,
     ) -> None:
         self.began = perf_counter()
         check_budget(time_budget_s)
-        self.layer, self.accelerator, self.table, self.objective = layer, accelerator, table, objective
+        if too_large := does_not_hold(layer, accelerator):
+            raise NothingFitsError(too_large)
+        if (objective != "energy" or uneven) and products(layer, accelerator) is not None:
+            what = "--uneven" if uneven else f"objective '{objective}'"
+            raise InputError(
+                f"layer '{layer.name}' shares products on {accelerator.name}; {what} is not searched there"
+            )
+        self.layer, self.accelerator, self.table = layer, accelerator, table
         self.dataflow, self.constraints, self.limits = dataflow, named(dataflow, constraints), limits
         check_restrictions(constraints, accelerator)
         self.until = self.began + (time_budget_s or inf)
@@ -185,7 +188,10 @@ class _Search:
         self.cut_short = False
         # the least bound of what a capped search left unseen without finding anything
         self.missed_pj = inf
-        self.tables = self._tables(Lattice(layer, tuple(layer.dims[d] for d in DIMS)))
+        # dims that nothing tells apart are one (but where tensors of a memory lie at different depths)
+        self.merging = None if uneven else merging(layer, accelerator, self.constraints)
+        whole = self.merging.layer if self.merging else layer
+        self.tables = self._tables(Lattice(whole, tuple(whole.dims[d] for d in DIMS)))
         # what an index of three dims costs, or products that are shared, is not known for partial tiles
         timed = objective != "energy" or table.idle_power_w > 0.0
         ragged = Lattice(layer, tuple(layer.dims[d] for d in DIMS), axis_widths(accelerator) if timed else ())
@@ -196,30 +202,37 @@ class _Search:
         """A problem for every choice of bypasses, as the tables of its search."""
         found = []
         for bypass in bypasses(self.layer, self.accelerator, self.constraints):
-            problem = Problem(self.layer, self.accelerator, self.table, self.constraints, bypass, lattice)
+            problem = Problem(lattice.layer, self.accelerator, self.table, self.constraints, bypass, lattice)
             if problem.fits[0][-1]:
                 found.append(Tables(problem))
         return found
 
-    def least(self, cap_cycles: float, *, any_will_do: bool = False, whole: bool = False) -> _Found | None:
+    def least(
+        self, cap_cycles: float, *, any_will_do: bool = False, whole: bool = False, known: SearchResult | None = None
+    ) -> _Found | None:
         """The mapping of least energy (or just any) of at most so many cycles; None when none was found.
 
-        `whole`: without partial last tiles.
+        `whole`: without partial last tiles; `known`: what is returned when none takes less energy.
         """
-        best, winner, open_pj = self._walk(self.tables, cap_cycles, inf, any_will_do)
+        best, winner, open_pj = self._walk(self.tables, cap_cycles, known.energy_pj if known else inf, any_will_do)
         if self.ragged and not whole and not (winner and any_will_do):
             # whole tiles are among these: what is open of them is open here
             best, better, open_pj = self._walk(self.ragged, cap_cycles, best, any_will_do)
             winner = better or winner
+        if any(tables.unsure for tables in self.tables):
+            open_pj = 0.0
+        if winner is None and known is not None:
+            energy = known.energy_pj
+            return _Found(energy, min(energy, open_pj), known.mapping, known.counts, known.latency_cycles)
         if winner is None:
             self.missed_pj = min(self.missed_pj, open_pj)
             return None
         tree, tables = winner
         mapping = tables.mapping(tree.best_tile, tree.best_space, tree.best_order)
+        if self.merging and tables.problem.layer is self.merging.layer:
+            mapping = self.merging.split(mapping)
         counts = count(self.layer, self.accelerator, mapping)
         cycles = latency(self.layer, self.accelerator, mapping, counts).cycles
-        if any(tables.unsure for tables in self.tables):
-            open_pj = 0.0
         energy = energy_pj(self.layer, self.accelerator, self.table, mapping, counts)
         return _Found(energy, min(energy, open_pj), mapping, counts, cycles)
 
@@ -228,7 +241,7 @@ class _Search:
     ) -> tuple[float, tuple[Tree, Tables] | None, float]:
         """The least energy below `best` among choices of bypasses, what found it, and the bound of what is unseen."""
         before = preload_cycles(self.layer, self.accelerator, Counts(dict(preload(self.layer, self.accelerator)), 0))
-        trees = self._started(choices, cap_cycles - before)
+        trees = self._started(choices, cap_cycles - before, best)
         winner, open_pj = None, inf
         # a good mapping of the most promising choice of bypasses ends the search of the others early
         for root, tree, tables, begun in sorted(trees, key=lambda each: each[0]):
@@ -252,21 +265,21 @@ class _Search:
                 best, winner = tree.best_pj, (tree, tables)
         return best, winner, open_pj
 
-    def _started(self, choices: list[Tables], cap_cycles: float) -> list[tuple[float, Tree, Tables, bool]]:
-        """Searches of all choices of bypasses with the least that each can find, and whether it has started.
+    def _started(self, choices: list[Tables], cap_cycles: float, best: float) -> list[tuple[float, Tree, Tables, bool]]:
+        """Searches of all choices of bypasses, below `best`, with the least that each can find; has it started?
 
         Of two choices whose rows are alike inside level 1, one can tell what the other would find at least.
         """
         trees = []
         if len(choices) == 2 and choices[1].alike_inside(choices[0]):
-            tree, other = (ready(tables, 0.0, cap_cycles) for tables in reversed(choices))
+            tree, other = (ready(tables, 0.0, cap_cycles, best) for tables in reversed(choices))
             tree.lend(other)
             return [(tree.start(), tree, choices[1], True), (other.borrow(tree), other, choices[0], False)]
         for tables in choices:
             idle = tables.problem.idle_pj_per_step > 0.0
             found = []
             for share in (0.0, 0.5, 1.0) if idle else (0.0,):
-                tree = ready(tables, share, cap_cycles)
+                tree = ready(tables, share, cap_cycles, best)
                 found.append((tree.start(), tree))
             # idle power priced where that bounds best
             root, tree = max(found, key=lambda each: each[0])
@@ -359,10 +372,11 @@ class _Search:
         )
 
 
-def ready(tables: Tables, share: float, cap_cycles: float) -> Tree:
-    """A search made ready, with a share of the idle power priced on the outermost memory's port."""
+def ready(tables: Tables, share: float, cap_cycles: float, below_pj: float = inf) -> Tree:
+    """A search below an energy made ready, with a share of the idle power priced on the outermost memory's port."""
     tree = Tree(tables.stalling(share))
     tree.cap(cap_cycles)
+    tree.limit(below_pj)
     tree.ready()
     return tree
 

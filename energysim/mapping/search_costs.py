@@ -137,7 +137,8 @@ class Costs(Partial):
                 total += self.cross[t, child, apart] * words
             alone = words
             following = apart + 1
-            while following <= level and self.fan[following] == 1.0:
+            # one instance takes what all take, but crossing to it may have a price
+            while following <= level and self.fan[following] == 1.0 and self.cross[t, child, following] == 0.0:
                 following += 1
             if following > level:
                 break

@@ -37,8 +37,7 @@ def find_mappings(
     is not kept in the cache. Raises what `find_mapping` raises for the first layer that has no mapping, InputError for
     `jobs` below 1.
     """
-    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
-        raise InputError(f"jobs is {jobs}; it must be an integer of at least 1")
+    check_jobs(jobs)
     check_budget(time_budget_s)
     until = None if time_budget_s is None else perf_counter() + time_budget_s
     asked = named(dataflow, constraints)
@@ -71,7 +70,21 @@ def find_mappings(
             yield found
 
 
-Search = partial[SearchResult]
+Search = partial[Any]
+"""What is asked of each layer, with the seconds it may take, and gives an answer that can be sent between processes."""
+
+
+def check_jobs(jobs: int) -> None:
+    """Raise InputError for a number of processes that is none."""
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+        raise InputError(f"jobs is {jobs}; it must be an integer of at least 1")
+
+
+def spread_over(search: Search, layers: Sequence[Layer], jobs: int) -> Generator[Any, None, None]:
+    """Answers in the order of the layers, of so many processes at most; errors as in `find_mappings`."""
+    check_jobs(jobs)
+    processes = min(jobs, len(layers))
+    return _spread(search, layers, processes, None) if processes > 1 else _one_by_one(search, layers, None)
 
 
 def _share(until: float | None, left: int, processes: int = 1) -> float | None:
@@ -79,21 +92,19 @@ def _share(until: float | None, left: int, processes: int = 1) -> float | None:
     return None if until is None else max(until - perf_counter(), 1e-9) * min(processes, left) / left
 
 
-def _one_by_one(search: Search, layers: Sequence[Layer], until: float | None) -> Generator[SearchResult, None, None]:
+def _one_by_one(search: Search, layers: Sequence[Layer], until: float | None) -> Generator[Any, None, None]:
     for i, layer in enumerate(layers):
         yield search(layer, time_budget_s=_share(until, len(layers) - i))
 
 
-def _spread(
-    search: Search, layers: Sequence[Layer], processes: int, until: float | None
-) -> Generator[SearchResult, None, None]:
+def _spread(search: Search, layers: Sequence[Layer], processes: int, until: float | None) -> Generator[Any, None, None]:
     """Results in the order of the layers; each process gets its next layer when it has answered."""
     from multiprocessing import get_context
     from multiprocessing.connection import wait
 
     context = get_context("spawn")
     workers, pipes = [], dict[Any, int]()
-    answers: dict[int, SearchResult | EnergysimError] = {}
+    answers: dict[int, Any] = {}
     waiting = iter(range(len(layers)))
     try:
         for _ in range(processes):
@@ -134,7 +145,7 @@ def _serve(pipe: Any, search: Search) -> None:
         except (EOFError, ConnectionError):
             return
         try:
-            answer: SearchResult | EnergysimError = search(layer, time_budget_s=share)
+            answer: Any = search(layer, time_budget_s=share)
         except EnergysimError as error:
             answer = error
         pipe.send(answer)

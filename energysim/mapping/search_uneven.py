@@ -13,7 +13,7 @@ from typing import Any
 from energysim.costs.latency import latency, preload_cycles
 from energysim.mapping.constraints import TileLimit, Untiled
 from energysim.mapping.counts import Counts, count
-from energysim.mapping.search import OUT_OF_TIME, _Found, _Search, energy_pj
+from energysim.mapping.search import OUT_OF_TIME, SearchResult, _Found, _Search, energy_pj
 from energysim.mapping.search_space import Lattice
 from energysim.mapping.search_uneven_tables import UnevenTables
 from energysim.mapping.search_uneven_tree import UnevenTree
@@ -47,11 +47,15 @@ class UnevenSearch(_Search):
         self.constraints = every
         return [UnevenTables(each, asked) for each in tables]
 
-    def least(self, cap_cycles: float, *, any_will_do: bool = False, whole: bool = False) -> _Found | None:
+    def least(
+        self, cap_cycles: float, *, any_will_do: bool = False, whole: bool = False, known: SearchResult | None = None
+    ) -> _Found | None:
         """The uneven mapping of least energy (or just any) of at most so many cycles; None when none was found.
 
         Never more than the best even one that the search finds.
         """
+        if known is not None:
+            self.known.append(_Found(known.energy_pj, 0.0, known.mapping, known.counts, known.latency_cycles))
         missed, self.missed_pj = self.missed_pj, inf
         found = super().least(cap_cycles, any_will_do=any_will_do, whole=whole)
         open_pj = self.missed_pj

@@ -1,7 +1,7 @@
 """The noun of all work: a `Layer` is an affine loop nest over named dims that touches tensors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import gcd, prod
 from types import MappingProxyType
 
@@ -16,15 +16,17 @@ ROLES = ("weight", "input", "output")
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """One index of a tensor as an affine sum of dims: `H = 2*P + R` is `Rank("H", (("P", 2), ("R", 1)))`."""
+    """One index of a tensor as an affine sum of dims: `H = 2*P + R` is `Rank("H", (("P", 2), ("R", 1)))`.
+
+    `dims` are the dims that move it.
+    """
 
     name: str
     terms: tuple[tuple[str, int], ...]
+    dims: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
-    @property
-    def dims(self) -> tuple[str, ...]:
-        """The dims that move this index."""
-        return tuple(dim for dim, _ in self.terms)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dims", tuple(dim for dim, _ in self.terms))
 
     def touched(self, tile: Mapping[str, int]) -> int:
         """How many distinct positions of this index a tile of the given dim sizes touches.
@@ -53,7 +55,8 @@ class Tensor:
 
     `density` is the share of non-zero elements (0..1]; `encoding` names how it is coded where it rests.
     `partial_bits` is the width of a partial sum (outputs only; 0 means the same as `bits`). `codebook`: how a weight
-    is shared (its centroids have `bits` per element), None where it is not.
+    is shared (its centroids have `bits` per element), None where it is not. `dims` are the dims relevant to this tensor;
+    all others reuse it.
     """
 
     name: str
@@ -64,11 +67,10 @@ class Tensor:
     encoding: str = "dense"
     partial_bits: int = 0
     codebook: Codebook | None = None
+    dims: frozenset[str] = field(init=False, repr=False, compare=False)
 
-    @property
-    def dims(self) -> frozenset[str]:
-        """The dims relevant to this tensor; all others reuse it."""
-        return frozenset(dim for rank in self.ranks for dim in rank.dims)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dims", frozenset(dim for rank in self.ranks for dim in rank.dims))
 
     def elements(self, tile: Mapping[str, int]) -> int:
         """Distinct elements touched by a tile of the given dim sizes."""

@@ -119,6 +119,18 @@ def with_one_more_array(random: Random, accelerator: Accelerator) -> Accelerator
     return replace(accelerator, levels=(*accelerator.levels[:place], array, *accelerator.levels[place:]))
 
 
+def with_single_instances(random: Random, accelerator: Accelerator) -> Accelerator:
+    """The same hierarchy, some of whose axes have one instance only."""
+    levels: list[Memory | Array] = []
+    for level in accelerator.levels:
+        if isinstance(level, Array):
+            axes = tuple(replace(axis, size=1) if random.random() < 0.6 else axis for axis in level.axes)
+            levels.append(replace(level, axes=axes))
+        else:
+            levels.append(level)
+    return replace(accelerator, levels=tuple(levels))
+
+
 def random_case(seed: int, points: int = 60) -> tuple[Layer, Accelerator, EnergyTable]:
     """A tiny layer of any width on two or three memories with ports, perhaps arrays in a row, and prices by role."""
     random = Random(seed)

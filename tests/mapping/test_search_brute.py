@@ -27,6 +27,7 @@ from tests.mapping.cases import (
     random_product,
     wide_case,
     with_bandwidths,
+    with_single_instances,
 )
 
 Case = tuple[Layer, Accelerator, EnergyTable]
@@ -168,6 +169,16 @@ def test_windows_with_strides_and_dilation(transposed: bool) -> None:
 
 def test_deeper_hierarchies() -> None:
     assert sum(check(deep_case(seed)) is not None for seed in range(30)) > 20
+
+
+def test_arrays_of_one_instance_cost_what_crosses_them() -> None:
+    narrow = 0
+    for seed in [*range(300, 340), 1303, 1370, 1579]:
+        layer, accelerator, table = random_case(seed)
+        accelerator = with_single_instances(Random(seed), accelerator)
+        if any(array.fan_out == 1 for array in accelerator.arrays):
+            narrow += check((layer, accelerator, table)) is not None
+    assert narrow > 15
 
 
 def test_tensors_that_pass_memories_by() -> None:

@@ -23,7 +23,7 @@ from energysim.mapping.nest import Mapping
 from energysim.mapping.reasons import why_nothing_fits
 from energysim.mapping.search_climb import Climb as Tree
 from energysim.mapping.search_problem import Problem
-from energysim.mapping.search_space import Lattice
+from energysim.mapping.search_space import Lattice, axis_widths
 from energysim.mapping.search_tables import Tables
 from energysim.mapping.sharing import does_not_hold, preload
 from energysim.mapping.tilings import bypasses
@@ -379,11 +379,6 @@ def ready(tables: Tables, share: float, cap_cycles: float, below_pj: float = inf
     tree.limit(below_pj)
     tree.ready()
     return tree
-
-
-def axis_widths(accelerator: Accelerator) -> tuple[int, ...]:
-    """Instances on the axes of all arrays, each once."""
-    return tuple(sorted({axis.size for array in accelerator.arrays for axis in array.axes}))
 
 
 def check_budget(time_budget_s: float | None) -> None:

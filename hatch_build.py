@@ -24,6 +24,7 @@ SEARCH = (
     "search_uneven_bounds",
     "search_uneven_rows",
     "search_uneven_places",
+    "search_uneven_times",
     "search_uneven_tree",
 )
 """Modules of energysim/mapping with a .pxd beside them."""

@@ -81,6 +81,20 @@ def test_commands_take_it_and_say_so(files: Path, capsys: pytest.CaptureFixture[
     assert "among even mappings" in " ".join(capsys.readouterr().out.split())
 
 
+def test_objectives_and_fronts_go_with_it(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (files / "fc.yaml").write_text("model: fc\nlayers:\n- {name: fc, op: linear, dims: {N: 12, M: 12, C: 12}}\n")
+    for objective, better in (("latency", "is faster"), ("edp", "has a smaller energy-delay product")):
+        assert main(["map", "fc.yaml", "fc", "--on", "chip.yaml", "--uneven", "--objective", objective]) == 0
+        assert f"among uneven mappings by divisors within dataflow and constraints, none {better}" in " ".join(
+            capsys.readouterr().out.split()
+        )
+    energies = []
+    for more in ([], ["--uneven"]):
+        assert main(["map", "fc.yaml", "fc", "--on", "chip.yaml", "--front", *more]) == 0
+        energies.append(float(capsys.readouterr().out.splitlines()[2].split()[0].replace(",", "")))
+    assert energies[1] < energies[0]
+
+
 def test_an_estimate_keeps_the_option(files: Path) -> None:
     result = estimate(read_model("lenet_caffe5"), read_accelerator("eyeriss"), uneven=True)
     even = estimate(read_model("lenet_caffe5"), read_accelerator("eyeriss"))
@@ -95,19 +109,18 @@ def test_an_estimate_keeps_the_option(files: Path) -> None:
     assert "--uneven" in stamp["run_again"]
 
 
-@pytest.mark.parametrize(
-    ("more", "says"),
-    [
-        (["--objective", "latency"], "uneven mappings are searched for the least energy, not for latency"),
-        (["--constraints", "c.yaml"], "uneven mappings are searched without limits on tiles and loops"),
-    ],
-)
-def test_what_does_not_go_together_is_one_line(
-    files: Path, capsys: pytest.CaptureFixture[str], more: list[str], says: str
-) -> None:
-    (files / "c.yaml").write_text("memories: {spad: {whole: [S]}}\n")
-    assert main(["estimate", "lenet_caffe5", "--on", "eyeriss", "--uneven", *more]) == 2
+def test_constraints_of_a_file_go_with_it_and_with_the_cache(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (files / "fc.yaml").write_text("model: fc\nlayers:\n- {name: fc, op: linear, dims: {N: 12, M: 12, C: 12}}\n")
+    (files / "c.yaml").write_text("memories: {buffer: {tile: {M: {at_most: 1}}, untiled: [N]}}\n")
+    again = []
+    for _ in range(2):
+        assert main(["map", "fc.yaml", "fc", "--on", "chip.yaml", "--uneven", "--constraints", "c.yaml"]) == 0
+        shown = capsys.readouterr()
+        assert "damaged" not in shown.err
+        again.append(shown.out)
+    assert again[0] == again[1]
+    (files / "none.yaml").write_text("memories: {buffer: {whole: [M, N, C]}}\n")
+    assert main(["map", "fc.yaml", "fc", "--on", "chip.yaml", "--uneven", "--constraints", "none.yaml"]) == 2
     shown = capsys.readouterr()
-    assert shown.out == ""
-    assert says in shown.err
+    assert "nothing fits" in shown.err
     assert len(shown.err.splitlines()) == 1

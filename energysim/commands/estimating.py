@@ -167,8 +167,8 @@ def map_command(options: argparse.Namespace) -> None:
     accelerator = described.accelerator
     asked = asked_of(options)
     if options.front:
-        if options.mapping or options.format or options.output or options.uneven:
-            raise InputError("--front prints a table; it goes with none of --mapping, --format, -o, --uneven")
+        if options.mapping or options.format or options.output:
+            raise InputError("--front prints a table; it goes with none of --mapping, --format, -o")
         show(front_parts(read_given_model(options), options.layer, described, asked), sys.stdout)
         return
     layer, found = search_layer(read_given_model(options), options.layer, described, **asked)

@@ -18,6 +18,7 @@ class TileLimit:
     """The tile of a dim in a memory lies within limits (None: no upper one), wherever the memory holds anything.
 
     A dim with fewer points than a limit has them all: `at_least` WHOLE asks that of every dim. `where`: "file:line".
+    In uneven mappings it is about each tensor there that the dim touches, at its own mark; so is `Untiled`.
     """
 
     memory: str
@@ -263,8 +264,13 @@ def _exclude(one: Restriction, other: Restriction) -> bool:
     return same and any(most is not None and WHOLE != least > most for least, most in pairs)
 
 
-def violations(constraints: Constraints, layer: Layer, accelerator: Accelerator, mapping: Mapping) -> tuple[str, ...]:
-    """Every constraint that a legal mapping does not meet, in words; empty when it meets them all."""
+def violations(
+    constraints: Constraints, layer: Layer, accelerator: Accelerator, mapping: Mapping, *, uneven: bool = False
+) -> tuple[str, ...]:
+    """Every constraint that a legal mapping does not meet, in words; empty when it meets them all.
+
+    `uneven`: limits on a memory's tiles and loops bind only the tensors there that the dim touches, each at its mark.
+    """
     found = []
     arrays = [constraints.by_dataflow(array) for array in accelerator.arrays]
     axes = {f"{array.name}.{axis.name}": axis.dims for array in arrays for axis in array.axes}
@@ -286,7 +292,7 @@ def violations(constraints: Constraints, layer: Layer, accelerator: Accelerator,
         found += [f"{d} is not streamed through the element" for d in sorted(constraints.streamed) if tile[d] > 1]
     found += _moves(constraints, layer, mapping)
     for each in constraints.restrictions:
-        found += [f"{why}, but {placed(each)}" for why in _breaks(each, layer, accelerator, mapping)]
+        found += [f"{why}, but {placed(each)}" for why in _breaks(each, layer, accelerator, mapping, uneven)]
     return tuple(dict.fromkeys(found))
 
 
@@ -309,11 +315,11 @@ def _moves(constraints: Constraints, layer: Layer, mapping: Mapping) -> list[str
     return [f"a loop over {dim} stands outside loops of the stationary {tensor.name}" for dim in again]
 
 
-def _breaks(each: Restriction, layer: Layer, accelerator: Accelerator, mapping: Mapping) -> Iterator[str]:
+def _breaks(each: Restriction, layer: Layer, accelerator: Accelerator, mapping: Mapping, uneven: bool) -> Iterator[str]:
     """What in a mapping does not meet a restriction of the user's."""
     if isinstance(each, TileLimit):
         least, most = within([each], layer.dims[each.dim])
-        tiles = sorted(_tiles(each, layer, mapping))
+        tiles = sorted(_tiles(each, layer, mapping, uneven))
         yield from (f"the tile of {each.dim} in {each.memory} is {n}" for n in tiles if not least <= n <= most)
     elif isinstance(each, SpreadLimit):
         least, most = within([each], layer.dims[each.dim])
@@ -324,11 +330,13 @@ def _breaks(each: Restriction, layer: Layer, accelerator: Accelerator, mapping: 
         yield from (f"{loop.dim} is spread on {loop.axis}" for loop in mapping.loops if _astray(each, loop))
     elif isinstance(each, Untiled):
         order = [memory.name for memory in accelerator.memories]
-        owner = 0
+        touched = {t.name for t in layer.tensors if each.dim in t.dims or not uneven}
+        owner, binds = 0, False
         for item in mapping.nest:
             if not isinstance(item, Loop):
                 owner = max(owner, order.index(item.memory))
-            elif item.axis is None and item.bound > 1 and (order[owner], item.dim) == (each.memory, each.dim):
+                binds = binds or (item.memory == each.memory and item.tensor in touched)
+            elif item.axis is None and item.bound > 1 and (order[owner], item.dim) == (each.memory, each.dim) and binds:
                 yield f"{each.memory} has a loop over {each.dim}"
     elif isinstance(each, Residence):
         for tensor in layer.tensors:
@@ -336,16 +344,20 @@ def _breaks(each: Restriction, layer: Layer, accelerator: Accelerator, mapping: 
                 yield f"{tensor.name} bypasses {each.memory}" if each.kept else f"{each.memory} keeps {tensor.name}"
 
 
-def _tiles(each: TileLimit, layer: Layer, mapping: Mapping) -> set[int]:
-    marks = [i for i, x in enumerate(mapping.nest) if not isinstance(x, Loop) and x.memory == each.memory]
-    return {mapping.tile(i, layer.dims)[each.dim] for i in marks}
+def _tiles(each: TileLimit, layer: Layer, mapping: Mapping, uneven: bool) -> set[int]:
+    """Tiles of a dim at the marks of a memory; `uneven`: of the tensors there that it touches."""
+    bound = {t.name for t in layer.tensors if each.dim in t.dims or not uneven}
+    marks = [(i, x) for i, x in enumerate(mapping.nest) if not isinstance(x, Loop) and x.memory == each.memory]
+    return {mapping.tile(i, layer.dims)[each.dim] for i, x in marks if x.tensor in bound}
 
 
 def reached(each: Restriction, layer: Layer, mapping: Mapping) -> int | None:
     """The (largest) tile or spread that a mapping has where a limit is asked; None for other constraints, no tile."""
     if isinstance(each, SpreadLimit):
         return _spread(mapping, each.array, each.dim)
-    return max(_tiles(each, layer, mapping), default=None) if isinstance(each, TileLimit) else None
+    if not isinstance(each, TileLimit):
+        return None
+    return max(_tiles(each, layer, mapping, True) or _tiles(each, layer, mapping, False), default=None)
 
 
 def _astray(each: AxisDims | DimAxes, loop: Loop) -> bool:

@@ -23,7 +23,7 @@ from energysim.mapping.nest import Mapping
 from energysim.mapping.reasons import why_nothing_fits
 from energysim.mapping.search_climb import Climb as Tree
 from energysim.mapping.search_problem import Problem
-from energysim.mapping.search_space import Lattice
+from energysim.mapping.search_space import Lattice, axis_widths
 from energysim.mapping.search_tables import Tables
 from energysim.mapping.sharing import does_not_hold, preload
 from energysim.mapping.tilings import bypasses
@@ -86,29 +86,17 @@ def find_mapping(
 
     `known`: a legal mapping to better, as found under other sizes; the least energy is looked for below its own.
     `partial`: last tiles may be partial where a dim is hard to divide, or fills no axis and time counts (`tile_sizes`).
-    `uneven`: tensors of one memory may be held at different depths of the nest (least energy, no limits on tiles).
+    `uneven`: tensors of one memory may be held at different depths of the nest.
     `limits` say how much work the proof may take. Deterministic, unless `time_budget_s` (seconds, above 0) ends the
     search: then the best mapping so far is returned with its bound; the first quick dive always ends. Raises InputError
     for a budget that is none and constraints of which two exclude each other, UnknownNameError for an unknown name,
     NothingFitsError when no mapping is legal, and names the memory and the smallest tile that it would have to hold,
     and the constraints that leave nothing.
     """
-    if too_large := does_not_hold(layer, accelerator):
-        raise NothingFitsError(too_large)
-    limits = limits or Limits()
-    search = _Search(
-        layer, accelerator, table, dataflow, constraints, limits, time_budget_s, objective, partial, uneven
-    )
     if objective not in OBJECTIVES:
         raise unknown("objective", objective, OBJECTIVES)
-    if (objective != "energy" or uneven) and products(layer, accelerator) is not None:
-        what = "--uneven" if uneven else f"objective '{objective}'"
-        raise InputError(f"layer '{layer.name}' shares products on {accelerator.name}; {what} is not searched there")
-    if uneven:
-        from energysim.mapping.search_uneven import check_uneven, find_uneven
-
-        check_uneven(objective, constraints)
-        return find_uneven(search)
+    asked = dataflow, constraints, limits or Limits(), time_budget_s, objective, partial, uneven
+    search = _kind(uneven)(layer, accelerator, table, *asked)
     if objective == "latency":
         return search.fastest()
     if objective == "edp":
@@ -126,6 +114,7 @@ def find_front(
     constraints: Sequence[Restriction] = (),
     limits: Limits | None = None,
     time_budget_s: float | None = None,
+    uneven: bool = False,
     partial: bool = True,
 ) -> tuple[SearchResult, ...]:
     """Every mapping that no other one beats in both energy and latency, by rising energy; one for each such pair.
@@ -133,9 +122,21 @@ def find_front(
     Arguments and errors as in `find_mapping`. The front is exact where every result is `optimal`; each is the least
     energy at its latency or below.
     """
-    limits = limits or Limits()
-    search = _Search(layer, accelerator, table, dataflow, constraints, limits, time_budget_s, "front", partial)
-    return tuple(search.result(found, found.open_pj, found.proven) for found in search.front())
+    asked = dataflow, constraints, limits or Limits(), time_budget_s, "front", partial, uneven
+    search = _kind(uneven)(layer, accelerator, table, *asked)
+    points = list(search.front())
+    # the last one is proven only if nothing faster was left unseen
+    sure = [found.proven and (found is not points[-1] or search.missed_pj == inf) for found in points]
+    return tuple(search.result(found, found.open_pj, each) for found, each in zip(points, sure, strict=True))
+
+
+def _kind(uneven: bool) -> type["_Search"]:
+    """Searches among even mappings, or among uneven ones too."""
+    if not uneven:
+        return _Search
+    from energysim.mapping.search_uneven import UnevenSearch
+
+    return UnevenSearch
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +169,17 @@ class _Search:
         time_budget_s: float | None,
         objective: str,
         partial: bool,
-        uneven: bool = False,
+        uneven: bool,
     ) -> None:
         self.began = perf_counter()
         check_budget(time_budget_s)
+        if too_large := does_not_hold(layer, accelerator):
+            raise NothingFitsError(too_large)
+        if (objective != "energy" or uneven) and products(layer, accelerator) is not None:
+            what = "--uneven" if uneven else f"objective '{objective}'"
+            raise InputError(
+                f"layer '{layer.name}' shares products on {accelerator.name}; {what} is not searched there"
+            )
         self.layer, self.accelerator, self.table = layer, accelerator, table
         self.dataflow, self.constraints, self.limits = dataflow, named(dataflow, constraints), limits
         check_restrictions(constraints, accelerator)
@@ -371,11 +379,6 @@ def ready(tables: Tables, share: float, cap_cycles: float, below_pj: float = inf
     tree.limit(below_pj)
     tree.ready()
     return tree
-
-
-def axis_widths(accelerator: Accelerator) -> tuple[int, ...]:
-    """Instances on the axes of all arrays, each once."""
-    return tuple(sorted({axis.size for array in accelerator.arrays for axis in array.axes}))
 
 
 def check_budget(time_budget_s: float | None) -> None:

@@ -112,6 +112,7 @@ class SearchCache:
         table: EnergyTable,
         constraints: Constraints,
         objective: str = "energy",
+        uneven: bool = False,
     ) -> SearchResult | None:
         """The result stored under a key, with counts and energy worked out again; None when there is no sound one.
 
@@ -125,7 +126,7 @@ class SearchCache:
             mapping, bound, candidates, nodes, optimal = _parsed(path, key, layer)
             counts = count(layer, accelerator, mapping)
             energy = energy_pj(layer, accelerator, table, mapping, counts)
-            if broken := violations(constraints, layer, accelerator, mapping):
+            if broken := violations(constraints, layer, accelerator, mapping, uneven=uneven):
                 raise ValueError(broken[0])
             if not 0.0 <= bound <= energy:
                 raise ValueError("its bound lies above its energy")

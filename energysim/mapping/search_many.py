@@ -56,7 +56,7 @@ def find_mappings(
     if cache and objective in OBJECTIVES:
         keys = [search_key(layer, accelerator, table, asked, objective, Limits(), uneven) for layer in layers]
         known = [
-            cache.read(key, layer, accelerator, table, asked, objective)
+            cache.read(key, layer, accelerator, table, asked, objective, uneven)
             for key, layer in zip(keys, layers, strict=True)
         ]
     left = [layer for layer, result in zip(layers, known, strict=True) if result is None]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from energysim.hardware.accelerator import Array
+from energysim.hardware.accelerator import Accelerator, Array
 from energysim.workload.layer import DIMS, Layer, Rank, Tensor
 
 Numbers = NDArray[Any]
@@ -176,6 +176,11 @@ class Lattice:
     def remembered(self) -> dict[Any, Any]:
         """What all choices of bypasses share: what `spreadable` found for each array, and tables by their names."""
         return {}
+
+
+def axis_widths(accelerator: Accelerator) -> tuple[int, ...]:
+    """Instances on the axes of all arrays, each once."""
+    return tuple(sorted({axis.size for array in accelerator.arrays for axis in array.axes}))
 
 
 def split_over_axes(array: Array, factors: dict[str, int]) -> dict[str, tuple[int, ...]] | None:

@@ -5,86 +5,120 @@ tensor's from outer to inner memory, with one loop a dim between two marks; dire
 mappings are among them, and the best of these is what has to be beaten.
 """
 
-from collections.abc import Sequence
+from dataclasses import replace
 from math import inf
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import Any
 
-from energysim.costs.latency import latency
-from energysim.errors import InputError
-from energysim.mapping.constraints import Restriction, TileLimit, Untiled, placed
-from energysim.mapping.counts import count
+from energysim.costs.latency import latency, preload_cycles
+from energysim.mapping.constraints import TileLimit, Untiled
+from energysim.mapping.counts import Counts, count
+from energysim.mapping.search import OUT_OF_TIME, SearchResult, _Found, _Search, energy_pj
+from energysim.mapping.search_space import Lattice
 from energysim.mapping.search_uneven_tables import UnevenTables
 from energysim.mapping.search_uneven_tree import UnevenTree
-from energysim.workload.layer import Layer
-
-if TYPE_CHECKING:
-    from energysim.mapping.search import SearchResult, _Search
-
+from energysim.mapping.sharing import preload
+from energysim.workload.layer import DIMS, Layer
 
 NODES_PER_ROW = 4
 """Nodes here that are worth one of `Limits`: most are bounds of rows, not their exact prices."""
 
 
-def check_uneven(objective: str, constraints: Sequence[Restriction]) -> None:
-    """Raise InputError for what is only searched among even mappings: other objectives, constraints on a memory's tile.
+class UnevenSearch(_Search):
+    """The least energy under caps on latency among uneven mappings; a time budget takes the place of all limits."""
 
-    Where the tensors of one memory lie at different depths it has no one tile, and no loops of its own.
-    """
-    if objective != "energy":
-        raise InputError(f"uneven mappings are searched for the least energy, not for {objective}")
-    for each in constraints:
-        if isinstance(each, (TileLimit, Untiled)):
-            raise InputError(
-                f"uneven mappings are searched without limits on tiles and loops: leave out {placed(each)}"
-            )
+    def __init__(self, *asked: Any) -> None:
+        super().__init__(*asked)
+        # what an index of three moving dims costs is not known before it is counted
+        unsure = any(each.unsure for each in self.tables)
+        self.uneven = [] if unsure else self._uneven_tables()
+        self.known: list[_Found] = []
+        # under this cap, and so under any lower one, all uneven mappings were looked at and none was there
+        self.none_at = -inf
+
+    def _uneven_tables(self) -> list[UnevenTables]:
+        """Tables of all choices of bypasses; limits on a memory's tiles and loops are each mark's own."""
+        every = self.constraints
+        asked = tuple(each for each in every.restrictions if isinstance(each, (TileLimit, Untiled)))
+        if not asked:
+            return [UnevenTables(each) for each in self.tables]
+        self.constraints = replace(every, restrictions=tuple(each for each in every.restrictions if each not in asked))
+        tables = self._tables(Lattice(self.layer, tuple(self.layer.dims[d] for d in DIMS)))
+        self.constraints = every
+        return [UnevenTables(each, asked) for each in tables]
+
+    def least(
+        self, cap_cycles: float, *, any_will_do: bool = False, whole: bool = False, known: SearchResult | None = None
+    ) -> _Found | None:
+        """The uneven mapping of least energy (or just any) of at most so many cycles; None when none was found.
+
+        Never more than the best even one that the search finds.
+        """
+        if known is not None:
+            self.known.append(_Found(known.energy_pj, 0.0, known.mapping, known.counts, known.latency_cycles))
+        missed, self.missed_pj = self.missed_pj, inf
+        found = super().least(cap_cycles, any_will_do=any_will_do, whole=whole)
+        open_pj = self.missed_pj
+        if found is not None:
+            # with sliding windows or partial tiles not every even mapping has its like among those looked at
+            open_pj = found.open_pj if slides(self.layer) or self.ragged or not self.uneven else inf
+        self.missed_pj = missed
+        before = [each for each in self.known if each.cycles <= cap_cycles]
+        best = min((*before, *([found] if found else [])), key=lambda each: each.energy_pj, default=None)
+        if best is None or not any_will_do:
+            better, left_pj = self._least(cap_cycles, best.energy_pj if best else inf, any_will_do)
+            open_pj, best = min(open_pj, left_pj), better or best
+        if best is None:
+            self.missed_pj = min(missed, open_pj)
+            return None
+        best = _Found(best.energy_pj, min(best.energy_pj, open_pj), best.mapping, best.counts, best.cycles)
+        self.known.append(best)
+        return best
+
+    def _least(self, cap_cycles: float, limit_pj: float, any_will_do: bool) -> tuple[_Found | None, float]:
+        """What costs less than a limit, and the least bound of what was left unseen."""
+        if cap_cycles <= self.none_at:
+            return None, inf
+        loaded = Counts(dict(preload(self.layer, self.accelerator)), 0)
+        cap = cap_cycles - preload_cycles(self.layer, self.accelerator, loaded)
+        trees = [(*_started(tables, cap, limit_pj), tables) for tables in self.uneven]
+        best, open_pj, best_pj = None, inf, limit_pj
+        left = NODES_PER_ROW * self.limits.nodes if self.until == inf else 1 << 60
+        for i, (root, tree, tables) in enumerate(sorted(trees, key=lambda each: each[0])):
+            tree.limit(best_pj)
+            if best is not None and any_will_do:
+                break
+            if root < tree.limit_pj:
+                # an equal part for each choice of bypasses: a hard one does not leave the others unseen
+                parts, now = len(trees) - i, perf_counter()
+                until = self.until if self.until == inf else now + max(self.until - now, 0.0) / parts
+                tree.find(max(left, 0) // parts, until, any_will_do)
+            self.cut_short |= tree.stopped == OUT_OF_TIME
+            open_pj = min(open_pj, tree.open_pj)
+            self.candidates, self.nodes = self.candidates + tree.candidates, self.nodes + tree.nodes
+            left -= tree.nodes
+            if tree.best_pj < best_pj:
+                best_pj, best = tree.best_pj, (tree, tables)
+        if best is None:
+            if limit_pj == inf and open_pj == inf:
+                self.none_at = cap_cycles
+            return None, open_pj
+        tree, tables = best
+        mapping = tables.mapping(tree.best_tile, tree.best_space, tree.best_order, tree.best_where)
+        counts = count(self.layer, self.accelerator, mapping)
+        energy = energy_pj(self.layer, self.accelerator, self.table, mapping, counts)
+        cycles = latency(self.layer, self.accelerator, mapping, counts).cycles
+        return _Found(energy, min(energy, open_pj), mapping, counts, cycles), open_pj
 
 
-def find_uneven(search: "_Search") -> "SearchResult":
-    """The least energy among uneven mappings: never more than the best even one that the search finds.
-
-    A time budget takes the place of the limit on nodes. Raises NothingFitsError when no mapping is legal.
-    """
-    from energysim.mapping.search import OUT_OF_TIME, _Found, energy_pj
-
-    even = search.least(inf)
-    limit = even.energy_pj if even else inf
-    trees = []
-    # what an index of three moving dims costs is not known before it is counted
-    for tables in search.tables if not any(each.unsure for each in search.tables) else []:
-        uneven = UnevenTables(tables)
-        tree = UnevenTree(uneven.filled)
-        trees.append((tree.bounds(limit), tree, uneven))
-    best, open_pj = None, inf
-    left = NODES_PER_ROW * search.limits.nodes if search.until == inf else 1 << 60
-    for i, (root, tree, uneven) in enumerate(sorted(trees, key=lambda each: each[0])):
-        tree.limit(limit)
-        if root < tree.limit_pj:
-            # an equal part for each choice of bypasses: a hard one does not leave the others unseen
-            parts, now = len(trees) - i, perf_counter()
-            until = search.until if search.until == inf else now + max(search.until - now, 0.0) / parts
-            tree.find(max(left, 0) // parts, until)
-        search.cut_short |= tree.stopped == OUT_OF_TIME
-        open_pj = min(open_pj, tree.open_pj)
-        search.candidates, search.nodes = search.candidates + tree.candidates, search.nodes + tree.nodes
-        left -= tree.nodes
-        if tree.best_pj < limit:
-            limit, best = tree.best_pj, (tree, uneven)
-    if even and (slides(search.layer) or search.ragged):
-        # with sliding windows or partial tiles not every even mapping has its like among those looked at
-        open_pj = min(open_pj, even.open_pj)
-    found = even
-    if best is not None:
-        tree, uneven = best
-        mapping = uneven.mapping(tree.best_tile, tree.best_space, tree.best_order, tree.best_where)
-        counts = count(search.layer, search.accelerator, mapping)
-        energy = energy_pj(search.layer, search.accelerator, search.table, mapping, counts)
-        cycles = latency(search.layer, search.accelerator, mapping, counts).cycles
-        found = _Found(energy, inf, mapping, counts, cycles)
-    found = search.first(found)
-    bound = min(found.energy_pj, open_pj)
-    found = _Found(found.energy_pj, bound, found.mapping, found.counts, found.cycles)
-    return search.result(found, bound, found.proven)
+def _started(tables: UnevenTables, cap_cycles: float, limit_pj: float) -> tuple[float, UnevenTree]:
+    """A search with its bounds, and the least that it can find; idle power priced where that bounds best."""
+    found = []
+    for share in (0.0, 0.5, 1.0) if tables.problem.idle_pj_per_step > 0.0 else (0.0,):
+        tree = UnevenTree(tables.searchable(share))
+        tree.cap(cap_cycles)
+        found.append((tree.bounds(limit_pj), tree))
+    return max(found, key=lambda each: each[0])
 
 
 def slides(layer: Layer) -> bool:
@@ -92,4 +126,4 @@ def slides(layer: Layer) -> bool:
     return any(sum(layer.dims[d] > 1 for d in rank.dims) > 1 for t in layer.tensors for rank in t.ranks)
 
 
-__all__ = ["check_uneven", "find_uneven", "slides"]
+__all__ = ["UnevenSearch", "slides"]

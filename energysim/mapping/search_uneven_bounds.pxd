@@ -13,7 +13,8 @@ cdef class UnevenBounds(Tree):
     cdef double[:, ::1] mark_cross, mark_last_cross, mark_bits, left_pj, mark_pj, least_pj
     cdef integer[::1] segment_level, segment_mark, left_segment, left_set, begin_segment, begin_set
     cdef unsigned char[::1] segment_closed
-    cdef integer[:, ::1] left_row
+    cdef unsigned char[:, ::1] mark_allowed
+    cdef integer[:, ::1] left_row, at_mark
     cdef integer[::1] row_begin, open_begin, where
     cdef integer open_number
     cdef void rows(self, integer level)
@@ -30,7 +31,7 @@ cdef class UnevenBounds(Tree):
     cdef double least_final(self, integer k)
     @cython.locals(total=double, k=integer, t=integer)
     cdef double fixed_root(self)
-    @cython.locals(s=integer, t=integer, copies=double, shared=integer)
+    @cython.locals(s=integer, t=integer, level=integer, copies=double, shared=integer)
     cdef integer share_class(self, integer k, integer space)
     @cython.locals(s=integer, t=integer, twice=integer, level=integer, last=integer, tile=integer, d=integer, least=double, cost=double, start=integer, fan=double, row=integer)
     cdef void bound_mark(self, integer k, integer shared)

@@ -31,6 +31,7 @@ class UnevenBounds(Tree):
         self.mark_last_parent, self.mark_last_child = t["mark_last_parent"], t["mark_last_child"]
         self.mark_cross, self.mark_last_cross = t["mark_cross"], t["mark_last_cross"]
         self.mark_part, self.mark_bits, self.part_room = t["mark_part"], t["mark_bits"], t["part_room"]
+        self.mark_allowed = t["mark_allowed"]
         self.segment_level, self.segment_mark = t["segment_level"], t["segment_mark"]
         self.segment_closed = t["segment_closed"]
         self.left_segment, self.left_set, self.left_row = t["left_segment"], t["left_set"], t["left_row"]
@@ -47,7 +48,8 @@ class UnevenBounds(Tree):
         self.open_number = 0
         self.used_bits = np.zeros(parts)
         self.where = np.zeros(marks + 1, dtype=np.int64)
-        self.timed = 0
+        # by tensor and level: which mark stands there, or its compute units
+        self.at_mark = np.zeros((self.tensors, self.levels + 1), dtype=np.int64)
 
     def rows(self, level: int) -> None:
         """None are made for single levels."""
@@ -64,7 +66,7 @@ class UnevenBounds(Tree):
     def load(self, k: int, level: int, parent: int) -> None:
         """Puts the prices of a mark's boundary at a level, its parent at another."""
         t = self.mark_tensor[k]
-        self.parent[t, level] = parent
+        self.parent[t, level], self.at_mark[t, level] = parent, k
         self.up[t, level], self.into[t, level] = self.mark_up[k], self.mark_into[k]
         for g in range(self.levels + 1):
             self.cross[t, level, g] = self.mark_cross[k, g]
@@ -108,13 +110,15 @@ class UnevenBounds(Tree):
                 else:
                     total += self.least_final(k) * self.elements[t]
         if self.idle_pj > 0.0 and self.idle_gap == 0:
-            total += self.idle_pj * self.volume[self.size - 1] * self.operations
+            total += self.idle_pj * (1.0 - self.stall_share) * self.volume[self.size - 1] * self.operations
         return total
 
     def share_class(self, k: int, space: int) -> int:
         """Which bounds of a mark hold when the array of its segment is spread by some factors."""
         s, t = self.mark_segment[k], self.mark_tensor[k]
-        if s > 0 and self.bound_parent(k) < self.segment_level[s] and self.shares[t, self.segment_level[s]]:
+        level = self.segment_level[s]
+        # words that are handed on have no table by sharing
+        if s > 0 and self.bound_parent(k) < level and self.shares[t, level] and not self.passes[t, level]:
             copies = self.volume[space] / self.plain[t, space]
             for shared in range(EVERY):
                 if copies <= 1 << shared:
@@ -135,7 +139,7 @@ class UnevenBounds(Tree):
         level = self.load_inside(k)
         last = self.size - 1
         for tile in range(self.size):
-            if self.mark_bits[k, tile] > self.part_room[self.mark_part[k]]:
+            if self.mark_bits[k, tile] > self.part_room[self.mark_part[k]] or not self.mark_allowed[k, tile]:
                 continue
             self.unfold(tile)
             self.bound_boundary(t, level, tile, 0, tile, self.reuse[t, last] / self.reuse[t, tile])

@@ -7,14 +7,25 @@ cdef double INFINITE
 cdef integer WATCHED
 
 cdef class UnevenPlaces(UnevenRows):
-    cdef object price
     cdef public object best_where
     cdef integer[::1] pending, last_mark, last_class
     cdef integer gathering
     cdef integer outer_total
     cdef double[::1] outer_key, outer_cost
     cdef integer[:, ::1] outer_mark, outer_tile, outer_class
+    cdef integer restrained
+    cdef integer[::1] mark_memory, barred
+    cdef integer[:, ::1] fixed_digit
+    cdef unsigned char[:, ::1] no_loops
+    @cython.locals(owner=integer, k=integer, d=integer)
+    cdef void bar(self)
+    @cython.locals(flat=integer, d=integer)
+    cdef integer first_tile(self, integer level)
+    @cython.locals(d=integer, i=integer, top=integer)
+    cdef integer next_tile(self, integer level, integer flat)
     cdef integer late(self)
+    @cython.locals(key=double)
+    cdef integer goes_on(self, integer base, integer number, integer seen)
     @cython.locals(d=integer, step=integer, number=integer, i=integer, j=integer, whole=integer, t=integer)
     cdef void put(self, integer level, integer tile, integer space)
     @cython.locals(before=integer)

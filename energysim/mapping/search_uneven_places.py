@@ -18,7 +18,10 @@ class UnevenPlaces(UnevenRows):
 
     def __init__(self, tables: Any) -> None:
         super().__init__(tables)
-        self.price = tables["price"]
+        self.mark_memory, self.no_loops = tables["mark_memory"], tables["no_loops"]
+        self.restrained = int(tables["no_loops"].any())
+        self.barred = np.zeros(self.dims, dtype=np.int64)
+        self.fixed_digit = np.zeros((self.levels + 2, self.dims), dtype=np.int64)
         self.best_where = np.zeros(self.marks + 1, dtype=np.int64)
         self.pending = np.ones(self.marks + 1, dtype=np.int64)
         self.last_mark = np.full(self.levels + 2, -1, dtype=np.int64)
@@ -41,6 +44,63 @@ class UnevenPlaces(UnevenRows):
                 if self.until < INFINITE and perf_counter() >= self.until:
                     self.stopped = 2
         return self.stopped
+
+    def goes_on(self, base: int, number: int, seen: int) -> int:
+        """Whether the first of so many entries of a heap is looked at: it can win, and breadth and limits allow it."""
+        if number == 0:
+            return 0
+        key = self.heap_key[base]
+        if key >= self.limit_pj or (self.width > 0 and seen >= self.width):
+            return 0
+        if self.late():
+            self.leave_open(key)
+            return 0
+        return 1
+
+    def bar(self) -> None:
+        """Finds the dims that may have no loop inside all that is placed: those of the innermost memory marked there.
+
+        What a memory may not loop over it may where the dim touches none of what it holds.
+        """
+        owner = 0
+        for k in range(self.marks):
+            if self.pending[k] == 0:
+                owner = max(owner, self.mark_memory[k])
+        for d in range(self.dims):
+            self.barred[d] = 1 if self.no_loops[owner, d] and owner == 0 else 0
+            if self.no_loops[owner, d]:
+                for k in range(self.marks):
+                    if self.pending[k] == 0 and self.mark_memory[k] == owner and self.touches[self.mark_tensor[k], d]:
+                        self.barred[d] = 1
+
+    def first_tile(self, level: int) -> int:
+        """The smallest tile inside the one outside a level: of dims whose loops are barred, that one's own."""
+        flat = 0
+        if self.restrained:
+            self.bar()
+        for d in range(self.dims):
+            self.digit[level, d] = self.tile[level - 1, d] if self.barred[d] else 0
+            self.fixed_digit[level, d] = self.barred[d]
+            flat += self.digit[level, d] * self.stride[d]
+        return flat
+
+    def next_tile(self, level: int, flat: int) -> int:
+        """The tile after one of `first_tile`, -1 at the end."""
+        d = self.dims - 1
+        while d >= 0:
+            if not self.fixed_digit[level, d]:
+                i = self.digit[level, d] + 1
+                top = self.tile[level - 1, d]
+                while i <= top and self.ratio[d, top, i] == 0:
+                    i += 1
+                if i <= top:
+                    flat += (i - self.digit[level, d]) * self.stride[d]
+                    self.digit[level, d] = i
+                    return flat
+                flat -= self.digit[level, d] * self.stride[d]
+                self.digit[level, d] = 0
+            d -= 1
+        return -1
 
     def put(self, level: int, tile: int, space: int) -> None:
         """Tile and spatial factors of a level, with the loops outside it; no mark stands there yet."""
@@ -181,7 +241,7 @@ class UnevenPlaces(UnevenRows):
             steps = self.volume[self.size - 1]
             for g in range(1, level + 1):
                 steps /= self.volume[self.flat_space[g]]
-            total += self.idle_pj * steps * self.operations
+            total += self.idle_pj * (1.0 - self.stall_share) * steps * self.operations
         return total
 
     def final(self, k: int, t: int, level: int) -> float:

@@ -27,6 +27,8 @@ cdef class UnevenRows(UnevenBounds):
     cdef void price_row(self, integer s, integer tile, integer space, integer whole)
     @cython.locals(last=integer, total=double, t=integer, steps=double, c=integer)
     cdef double fixed_inside(self, integer s, integer level, integer tile, integer space, integer whole)
+    @cython.locals(steps=double, c=integer)
+    cdef integer too_slow(self, integer level, integer space)
     @cython.locals(level=integer, last=integer, total=double, k=integer, t=integer, most=double, left=double, copies=double, g=integer)
     cdef double first_visits(self, integer s, integer tile, integer space, integer whole)
     @cython.locals(kept=integer, s=integer, level=integer, first=integer, last=integer, w=integer, i=integer)

@@ -89,6 +89,8 @@ class UnevenRows(UnevenBounds):
         first = self.segment_mark[s]
         for k in range(first, self.segment_mark[s + 1]):
             if chosen >> (k - first) & 1:
+                if not self.mark_allowed[k, tile]:
+                    return 0
                 bits = 0.0
                 for other in range(first, self.segment_mark[s + 1]):
                     if self.mark_part[other] == self.mark_part[k]:
@@ -150,7 +152,7 @@ class UnevenRows(UnevenBounds):
         """Adds a row with every set of marks that can still win."""
         level, last = self.segment_level[s], self.size - 1
         outer = self.outer_pj[whole]
-        if outer >= self.limit_pj:
+        if outer >= self.limit_pj or (self.cap_cycles < INFINITE and self.too_slow(level, space)):
             return
         fixed = self.fixed_inside(s, level, tile, space, whole)
         if level < self.levels:
@@ -177,8 +179,16 @@ class UnevenRows(UnevenBounds):
             steps = self.volume[last] / self.volume[space]
             for c in range(1, level):
                 steps /= self.fan[c]
-            total += self.idle_pj * steps * self.operations
+            total += self.idle_pj * (1.0 - self.stall_share) * steps * self.operations
         return total
+
+    def too_slow(self, level: int, space: int) -> int:
+        """Whether an array spread by some factors leaves more steps than the cap, all other arrays full."""
+        steps = self.volume[self.size - 1] / self.volume[space] * self.operations
+        for c in range(1, self.levels + 1):
+            if c != level:
+                steps /= self.fan[c]
+        return 1 if steps > self.cap_cycles else 0
 
     def first_visits(self, s: int, tile: int, space: int, whole: int) -> float:
         """The most that the first visits of outputs at the marks of a segment can save, as pJ below 0.

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from energysim.hardware.accelerator import Array, Memory
-from energysim.mapping.counts import count
+from energysim.mapping.constraints import Restriction, TileLimit, Untiled, within
 from energysim.mapping.nest import Loop, Mapping, Storage, bits_of, codebook_bits
-from energysim.mapping.search import energy_pj
 from energysim.mapping.search_problem import Boundary, Problem
 from energysim.mapping.search_space import split_over_axes
 from energysim.mapping.search_tables import Tables
@@ -29,6 +28,8 @@ class UnevenTables:
     """One choice of bypasses as tables for `search_uneven_tree`, and its results back as mappings."""
 
     even: Tables
+    asked: tuple[Restriction, ...] = ()
+    """The user's limits on tiles and loops of memories, which `even` does not know."""
 
     @property
     def problem(self) -> Problem:
@@ -120,9 +121,69 @@ class UnevenTables:
             "idle_gap": max((g for g in range(1, levels + 1) if fan[g] > 1), default=0),
             "still_tensor": -1 if still is None else old["still_tensor"],
             "still_level": 0,
-            "price": self.price,
         }
-        return even | self._marks(gap) | self._segments()
+        return even | self._marks(gap) | self._segments() | self._ports() | self._asked()
+
+    def searchable(self, share: float) -> dict[str, Any]:
+        """The tables of one search, which writes into some, with a share of the idle power on the outermost port.
+
+        Latency is at least any mean of that port's cycles and compute steps: the rest is priced on these.
+        """
+        tables = self.filled
+        written = ("up", "into", "first", "last_parent", "last_child", "cross", "last_cross", "parent", "fan")
+        tables = tables | {name: tables[name].copy() for name in written}
+        if share == 0.0:
+            return tables
+        priced = {name: tables[name].copy() for name in ("mark_up", "mark_first", "mark_last_parent")}
+        # of two ports the busier one counts: half of each is never more
+        pj = share * tables["idle_pj"] * (1.0 if tables["port_shared"][0] else 0.5)
+        constant = tables["constant_pj"]
+        for k in map(int, np.flatnonzero(tables["mark_source"] == 0)):
+            t = tables["mark_tensor"][k]
+            read, write = tables["port_read"][t, 0], tables["port_write"][t, 0]
+            moved = pj * read
+            if tables["is_output"][t]:
+                moved = pj * (read + write)
+                priced["mark_first"][k] -= pj * read
+                priced["mark_last_parent"][k] += pj * (tables["port_final"][t, 1, 0] - write)
+            priced["mark_up"][k] += moved
+            if k >= tables["marks"] and tables["charge"][t] == 0:
+                constant += moved * self.problem.layer.points
+        return tables | priced | {"constant_pj": constant, "stall_share": share}
+
+    def _asked(self) -> dict[str, Any]:
+        """Which tiles each mark may have, and over which dims no loop may belong to each memory."""
+        lattice = self.problem.lattice
+        allowed = np.ones((len(self.every) + 1, lattice.size), dtype=np.uint8)
+        no_loops = np.zeros((len(self.problem.memories), len(lattice.dims)), dtype=np.uint8)
+        for each in self.asked:
+            if isinstance(each, (TileLimit, Untiled)) and each.dim in lattice.dims:
+                d, named = lattice.dims.index(each.dim), [m.name == each.memory for m in self.problem.memories]
+                if isinstance(each, Untiled):
+                    no_loops[named, d] = 1
+                    continue
+                least, most = within([each], self.problem.layer.dims[each.dim])
+                values = lattice.values[d]
+                good = lattice.spread((values >= least) & (values <= most), (d,))
+                good = np.broadcast_to(good, lattice.shape).reshape(-1)
+                for k, (m, t) in enumerate(self.every):
+                    if named[m] and each.dim in t.dims:
+                        allowed[k] &= good
+        return {"mark_allowed": allowed, "no_loops": no_loops}
+
+    def _ports(self) -> dict[str, Any]:
+        """Cycles that a word takes on the ports of each memory, and the level of its segment's array."""
+        old, level_of = self.even.filled, list(self.even.memory_level[:-1])
+        segment = [0] + [s for s, numbers in enumerate(self.memories) for _ in numbers]
+        tensors = range(len(self.problem.layer.tensors))
+        return {
+            "port_read": np.ascontiguousarray(old["read_cycles"][:, level_of]),
+            "port_write": np.ascontiguousarray(old["write_cycles"][:, level_of]),
+            "port_final": np.ascontiguousarray(old["final_cycles"][:, :, level_of]),
+            "port_shared": np.ascontiguousarray(old["shared_port"][level_of]),
+            "memory_level": np.array([self.first_level[s] for s in segment], dtype=np.int64),
+            "mark_memory": np.array([m for m, _ in self.every] + [-1 for _ in tensors], dtype=np.int64),
+        }
 
     def _old_gaps(self) -> list[int]:
         """Numbers that the even search gives the gaps that have arrays."""
@@ -135,13 +196,13 @@ class UnevenTables:
         names = ("up", "into", "first", "last_parent", "last_child")
         table: dict[str, Any] = {f"mark_{name}": np.zeros(total) for name in names}
         table |= {f"mark_{name}": np.zeros((total, levels + 1)) for name in ("cross", "last_cross")}
-        before, following = np.full(total, -1, dtype=np.int64), np.full(total, -1, dtype=np.int64)
+        before, following, source = (np.full(total, -1, dtype=np.int64) for _ in range(3))
         numbers = {(m, t.name): k for k, (m, t) in enumerate(every)}
         numbers |= {(self.problem.levels, t.name): len(every) + i for i, t in enumerate(tensors)}
         level_of = {array.name: self.first_level[s] for s, array in enumerate(self.arrays) if array is not None}
         for b in self.problem.boundaries:
             k = numbers[b.child, b.tensor.name]
-            before[k] = numbers.get((b.parent, b.tensor.name), -1)
+            before[k], source[k] = numbers.get((b.parent, b.tensor.name), -1), b.parent
             if before[k] >= 0:
                 following[before[k]] = k
             self._prices(table, k, b, level_of)
@@ -162,6 +223,7 @@ class UnevenTables:
             "marks": len(every),
             "mark_tensor": np.array([tensors.index(t) for _, t in every] + list(range(len(tensors))), dtype=np.int64),
             "mark_before": before,
+            "mark_source": source,
             "mark_following": following,
             "mark_segment": np.array(segment, dtype=np.int64),
             "mark_part": np.array(part or [0], dtype=np.int64),
@@ -239,12 +301,6 @@ class UnevenTables:
                 Storage(problem.memories[m].name, t.name) for k, (m, t) in enumerate(self.every) if where[k] == level
             ]
         return Mapping(tuple(nest))
-
-    def price(self, tile: Any, space: Any, order: Any, where: Any) -> float:
-        """pJ of a complete mapping with idle power over its true latency."""
-        problem, mapping = self.problem, self.mapping(tile, space, order, where)
-        counts = count(problem.layer, problem.accelerator, mapping)
-        return energy_pj(problem.layer, problem.accelerator, problem.table, mapping, counts)
 
 
 __all__ = ["UnevenTables"]

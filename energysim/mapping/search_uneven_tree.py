@@ -10,23 +10,30 @@ from typing import Any
 
 import numpy as np
 
-from energysim.mapping.search_uneven_places import UnevenPlaces
+from energysim.mapping.search_uneven_times import UnevenTimes
 
 INFINITE = float("inf")
+
+FOUND = 3
+"""`stopped` of a search for which any mapping would do."""
 
 EVERY = 6
 """As in `search_uneven_rows`."""
 
 
-class UnevenTree(UnevenPlaces):
+class UnevenTree(UnevenTimes):
     """The search: `bounds`, then `find`."""
 
-    def find(self, most_nodes: int, until: float) -> None:
+    def find(self, most_nodes: int, until: float, any_will_do: int) -> None:
         """Dives, the second one wider, then the proof, best placements outside the first array first.
 
-        `most_nodes` and the `perf_counter` time `until` end it early, an eighth of them a dive.
+        `most_nodes` and the `perf_counter` time `until` end it early, an eighth of them a dive, and `any_will_do` the
+        first mapping.
         """
-        self.any_will_do = self.sparing = 0
+        self.any_will_do, self.sparing = any_will_do, 0
+        self.begin_times()
+        if self.timed and self.late_pj(0) == INFINITE:
+            return
         dropped = self.open_pj
         whole = self.all_of(0)
         least = min(dropped, self.root_pj + self.left_pj[self.left_row[0, whole], self.size - 1])
@@ -45,7 +52,7 @@ class UnevenTree(UnevenPlaces):
             self.expand_marks(0, whole, self.root_pj)
             if part < 2:
                 self.open_pj = least
-                if self.nodes >= most_nodes or perf_counter() >= until:
+                if self.stopped == FOUND or self.nodes >= most_nodes or perf_counter() >= until:
                     break
         if self.gathering:
             self.gathering = 0
@@ -98,6 +105,8 @@ class UnevenTree(UnevenPlaces):
             self.mark(k, level)
             self.hold_still(level)
             self.take_order(level, self.outer_class[n, level])
+            if self.timed:
+                self.time_mark(k, level)
             self.use(k, tile, 1)
             self.pending[k] = 0
             self.last_mark[level], self.last_class[level] = k, self.outer_class[n, level]
@@ -125,13 +134,7 @@ class UnevenTree(UnevenPlaces):
         number = middle - base
         self.make_heap(base, number)
         seen = 0
-        while number > 0:
-            key = self.heap_key[base]
-            if key >= self.limit_pj or (self.width > 0 and seen >= self.width):
-                break
-            if self.late():
-                self.leave_open(key)
-                break
+        while self.goes_on(base, number, seen):
             row = self.heap_row[base]
             number = self.pop(base, number)
             seen += 1
@@ -139,13 +142,7 @@ class UnevenTree(UnevenPlaces):
         number = self.heap_top - middle
         self.make_heap(middle, number)
         seen = 0
-        while number > 0:
-            key = self.heap_key[middle]
-            if key >= self.limit_pj or (self.width > 0 and seen >= self.width):
-                break
-            if self.late():
-                self.leave_open(key)
-                break
+        while self.goes_on(middle, number, seen):
             row, which, now = self.heap_row[middle], self.heap_class[middle], self.heap_cost[middle]
             number = self.pop(middle, number)
             seen += 1
@@ -154,6 +151,8 @@ class UnevenTree(UnevenPlaces):
             self.mark(k, level)
             self.hold_still(level)
             self.take_order(level, which)
+            if self.timed:
+                self.time_mark(k, level)
             self.use(k, tile, 1)
             self.pending[k] = 0
             self.last_mark[level], self.last_class[level] = k, which
@@ -171,11 +170,8 @@ class UnevenTree(UnevenPlaces):
         for other in range(first, self.segment_mark[s + 1]):
             if other != k and self.mark_part[other] == part and left >> (other - first) & 1:
                 room -= self.mark_bits[other, 0]
-        dims, outer = self.dims, self.flat_tile[level - 1]
-        for d in range(dims):
-            self.digit[level, d] = 0
-        flat = 0
-        while True:
+        outer, flat = self.flat_tile[level - 1], self.first_tile(level)
+        while flat >= 0:
             key = cost + self.mark_pj[row, flat]
             if (
                 key < self.limit_pj
@@ -185,21 +181,7 @@ class UnevenTree(UnevenPlaces):
                 key += self.rest(s, after, flat, space)
                 if key < self.limit_pj:
                     self.push(key, 0.0, k * self.size + flat, 0)
-            d = dims - 1
-            while d >= 0:
-                i = self.digit[level, d] + 1
-                top = self.tile[level - 1, d]
-                while i <= top and self.ratio[d, top, i] == 0:
-                    i += 1
-                if i <= top:
-                    flat += (i - self.digit[level, d]) * self.stride[d]
-                    self.digit[level, d] = i
-                    break
-                flat -= self.digit[level, d] * self.stride[d]
-                self.digit[level, d] = 0
-                d -= 1
-            if d < 0:
-                break
+            flat = self.next_tile(level, flat)
 
     def order_mark(self, s: int, k: int, left: int, level: int, tile: int, cost: float) -> None:
         """Prices a mark exactly with every order of the loops right outside it that can matter."""
@@ -213,8 +195,13 @@ class UnevenTree(UnevenPlaces):
         for which in range(self.class_start[number], self.class_end[number]):
             if not self.take_order(level, which):
                 continue
+            if self.timed:
+                self.open_times(level)
+                self.feed(k, level)
             now = cost + self.boundary(t, level, level)
             key = now + rest
+            if self.timed and key < self.limit_pj:
+                key += self.late_pj(level)
             if key < self.limit_pj:
                 self.push(key, now, k * self.size + tile, which)
 
@@ -229,17 +216,11 @@ class UnevenTree(UnevenPlaces):
         self.nodes += number // 64
         self.make_heap(base, number)
         seen = 0
-        while number > 0:
-            key = self.heap_key[base]
-            if key >= self.limit_pj or (self.width > 0 and seen >= self.width):
-                break
-            if self.late():
-                self.leave_open(key)
-                break
+        while self.goes_on(base, number, seen):
             row = self.heap_row[base]
             if level < self.levels and self.heap_class[base] == 0:
                 # a closer look, then back into its place among the others
-                self.heap_key[base] = max(key, cost + self.near_inside(s, level, row))
+                self.heap_key[base] = max(self.heap_key[base], cost + self.near_inside(s, level, row))
                 self.heap_class[base] = 1
                 self.sink(base, number, 0)
                 continue
@@ -249,13 +230,7 @@ class UnevenTree(UnevenPlaces):
         number = self.heap_top - middle
         self.make_heap(middle, number)
         seen = 0
-        while number > 0:
-            key = self.heap_key[middle]
-            if key >= self.limit_pj or (self.width > 0 and seen >= self.width):
-                break
-            if self.late():
-                self.leave_open(key)
-                break
+        while self.goes_on(middle, number, seen):
             row, which, now = self.heap_row[middle], self.heap_class[middle], self.heap_cost[middle]
             number = self.pop(middle, number)
             seen += 1
@@ -264,31 +239,14 @@ class UnevenTree(UnevenPlaces):
 
     def collect_inside(self, s: int, level: int, cost: float) -> None:
         """Puts every row on the heap whose whole divides the tile outside and that can still win."""
-        dims = self.dims
         if self.segment_closed[s - 1]:
             self.collect_row(s, level, self.flat_tile[level - 1], cost)
             return
-        for d in range(dims):
-            self.digit[level, d] = 0
-        flat = 0
-        while True:
+        flat = self.first_tile(level)
+        while flat >= 0:
             if cost + self.least[level, flat] < self.limit_pj:
                 self.collect_row(s, level, flat, cost)
-            d = dims - 1
-            while d >= 0:
-                i = self.digit[level, d] + 1
-                top = self.tile[level - 1, d]
-                while i <= top and self.ratio[d, top, i] == 0:
-                    i += 1
-                if i <= top:
-                    flat += (i - self.digit[level, d]) * self.stride[d]
-                    self.digit[level, d] = i
-                    break
-                flat -= self.digit[level, d] * self.stride[d]
-                self.digit[level, d] = 0
-                d -= 1
-            if d < 0:
-                break
+            flat = self.next_tile(level, flat)
 
     def collect_row(self, s: int, level: int, whole: int, cost: float) -> None:
         """The rows of one whole."""
@@ -306,16 +264,24 @@ class UnevenTree(UnevenPlaces):
         rest = self.rest(s, self.all_of(s) & ~chosen, tile, self.row_space[row])
         self.put(level, tile, self.row_space[row])
         self.begin_marks(s, chosen, level)
+        if self.timed:
+            self.open_times(level)
         fixed = cost + self.settle_inside(s, level)
         if level == self.levels:
-            self.push(fixed, fixed, row, -1)
+            key = fixed + (self.late_pj(level) if self.timed else 0.0)
+            if key < self.limit_pj:
+                self.push(key, fixed, row, -1)
             return
         self.hold_still(level)
         number = self.orders_outside(level, -1)
         for which in range(self.class_start[number], self.class_end[number]):
             if self.take_order(level, which):
+                if self.timed:
+                    self.time_inside(s, chosen, level)
                 now = fixed + self.flow(level)
                 key = now + rest
+                if self.timed and key < self.limit_pj:
+                    key += self.late_pj(level)
                 if key < self.limit_pj:
                     self.push(key, now, row, which)
 
@@ -326,11 +292,15 @@ class UnevenTree(UnevenPlaces):
         first = self.segment_mark[s]
         self.put(level, tile, self.row_space[row])
         self.begin_marks(s, chosen, level)
+        if self.timed:
+            self.time_inside(s, chosen, level)
         if level == self.levels:
-            self.found(now)
+            self.found(level, now)
             return
         self.hold_still(level)
         self.take_order(level, which)
+        if self.timed:
+            self.flow(level)
         self.last_mark[level] = -1
         following = level + 1
         for k in range(first, self.segment_mark[s + 1]):
@@ -338,6 +308,7 @@ class UnevenTree(UnevenPlaces):
                 self.put(following, tile, 0)
                 self.last_mark[following] = -1
                 self.ahead[following] = self.ahead[level]
+                self.open_times(following)
                 self.use(k, tile, 1)
                 self.pending[k] = 0
                 following += 1
@@ -347,22 +318,45 @@ class UnevenTree(UnevenPlaces):
                 self.use(k, tile, -1)
                 self.pending[k] = 1
 
+    def time_mark(self, k: int, level: int) -> None:
+        """Ports of a mark that is placed with its order."""
+        self.open_times(level)
+        self.feed(k, level)
+        self.boundary(self.mark_tensor[k], level, level)
+
+    def time_inside(self, s: int, chosen: int, level: int) -> None:
+        """Ports at the first level of a segment, but for what crosses to the marks there."""
+        self.open_times(level)
+        self.settle_inside(s, level)
+        first = self.segment_mark[s]
+        for k in range(first, self.segment_mark[s + 1]):
+            if chosen >> (k - first) & 1:
+                self.feed(k, level)
+
     def finish(self, s: int, cost: float) -> None:
         """All marks are placed: what is left are the loops inside them."""
         level = self.segment_level[s] + 1 + self.segment_mark[s + 1] - self.segment_mark[s]
         self.put(level, 0, 0)
-        self.found(cost)
+        if self.restrained:
+            self.bar()
+            for d in range(self.dims):
+                if self.barred[d] and self.bound[level - 1, d] > 1:
+                    return
+        self.open_times(level)
+        self.found(level, cost)
 
-    def found(self, pj: float) -> None:
-        """A complete mapping."""
+    def found(self, level: int, pj: float) -> None:
+        """A complete mapping, placed to a level."""
         self.candidates += 1
-        if pj < self.limit_pj and self.idle_pj > 0.0:
-            pj = self.price(np.array(self.tile), np.array(self.space), np.array(self.order), np.array(self.where))
+        if pj < self.limit_pj and self.timed:
+            pj = self.timed_pj(level, pj)
         if pj < self.limit_pj:
             self.best_pj = pj
             self.limit(pj)
             self.keep()
             self.best_where = np.array(self.where)
+            if self.any_will_do:
+                self.stopped = FOUND
 
 
 __all__ = ["UnevenTree"]

@@ -64,7 +64,7 @@ def mapping_parts(
     if best is None:
         lines.append(_proof(row, objective, SPACES[uneven]))
     else:
-        broken = violations(constraints, layer, accelerator, row.mapping) if constraints else ()
+        broken = violations(constraints, layer, accelerator, row.mapping, uneven=uneven) if constraints else ()
         lines += [
             *_count_lines(row),
             *(f"not met: {clean(why)}" for why in broken),
@@ -88,7 +88,7 @@ def front_parts(
 
     graph = read_model(model, batch=asked["batch"], bits=asked["bits"])
     work = named_layer(graph, layer)
-    options = {name: asked[name] for name in ("dataflow", "constraints", "time_budget_s")}
+    options = {name: asked[name] for name in ("dataflow", "constraints", "time_budget_s", "uneven")}
     facts = accelerator.accelerator
     found = find_front(work, facts, accelerator.table, **options)
     rows = [estimate_layer(work, accelerator, each)[0] for each in found]

@@ -12,7 +12,7 @@ from energysim.mapping.constraints import Constraints, violations
 from energysim.mapping.counts import count_many
 from energysim.mapping.nest import Loop, Mapping, Storage, problems
 from energysim.workload.layer import Layer
-from tests.mapping.brute import latencies, nest_of, splits
+from tests.mapping.brute import Costs, latencies, nest_of, splits
 
 Place = tuple[int, str | None]
 """Position in a skeleton (marks and places for loops), and the axis for spatial loops."""
@@ -104,6 +104,35 @@ def touched(layer: Layer, nest: list[Storage | Loop]) -> bool:
     return True
 
 
+def uneven_costs(
+    layer: Layer,
+    accelerator: Accelerator,
+    table: EnergyTable,
+    bypasses: list[dict[str, frozenset[str]]],
+    asked: Constraints | None = None,
+) -> Costs:
+    """Energy and latency of all uneven mappings (that meet some constraints)."""
+    energies, times = [np.zeros(0)], [np.zeros(0)]
+    for bypass in bypasses:
+        for mapping, every in nests(layer, accelerator, bypass):
+            bounds = every
+            if asked is not None:
+                good = [
+                    not violations(asked, layer, accelerator, nest_of(mapping, row), uneven=True)
+                    for row in every.tolist()
+                ]
+                bounds = every[np.array(good)]
+                if not len(bounds):
+                    continue
+            values, steps = count_many(layer, accelerator, mapping.nest, bounds)
+            prices = unit_prices(layer, accelerator, table, mapping, values)
+            cycles = latencies(layer, accelerator, mapping, bounds, values, steps)
+            energy = cycles * (table.idle_power_w / accelerator.clock_hz * 1e12)
+            energies.append(energy + sum(values[key] * prices[key] for key in values))
+            times.append(cycles)
+    return Costs(np.concatenate(energies), np.concatenate(times))
+
+
 def least_uneven(
     layer: Layer,
     accelerator: Accelerator,
@@ -112,19 +141,5 @@ def least_uneven(
     asked: Constraints | None = None,
 ) -> tuple[float, int]:
     """The least energy in pJ over all uneven mappings (that meet some constraints), and how many there are."""
-    best, number = np.inf, 0
-    for bypass in bypasses:
-        for mapping, every in nests(layer, accelerator, bypass):
-            bounds = every
-            if asked is not None:
-                good = [not violations(asked, layer, accelerator, nest_of(mapping, row)) for row in every.tolist()]
-                bounds = every[np.array(good)]
-                if not len(bounds):
-                    continue
-            values, steps = count_many(layer, accelerator, mapping.nest, bounds)
-            prices = unit_prices(layer, accelerator, table, mapping, values)
-            cycles = latencies(layer, accelerator, mapping, bounds, values, steps)
-            energy = cycles * (table.idle_power_w / accelerator.clock_hz * 1e12)
-            energy = energy + sum(values[key] * prices[key] for key in values)
-            best, number = min(best, float(np.min(energy))), number + len(bounds)
-    return best, number
+    costs = uneven_costs(layer, accelerator, table, bypasses, asked)
+    return costs.least_energy, len(costs)

@@ -14,8 +14,8 @@ from energysim.mapping.constraints import violations
 from energysim.mapping.dataflows import DATAFLOWS
 from energysim.mapping.nest import problems
 from energysim.mapping.replay import replay
-from energysim.mapping.search import axis_widths, find_front, find_mapping
-from energysim.mapping.search_space import KERNEL, divisors, primes, smooth, tile_sizes
+from energysim.mapping.search import find_front, find_mapping
+from energysim.mapping.search_space import KERNEL, axis_widths, divisors, primes, smooth, tile_sizes
 from energysim.workload.layer import Layer, convolution
 from tests.mapping.brute import Costs, all_costs
 from tests.mapping.cases import EVERY, awkward_case

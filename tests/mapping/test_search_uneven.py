@@ -21,7 +21,7 @@ from energysim.mapping.constraints import (
     violations,
 )
 from energysim.mapping.dataflows import dataflow
-from energysim.mapping.nest import Storage, problems
+from energysim.mapping.nest import Loop, Mapping, Storage, problems
 from energysim.mapping.replay import replay
 from energysim.mapping.search import Limits, SearchResult, find_mapping
 from energysim.mapping.search_problem import Problem
@@ -312,21 +312,15 @@ def test_dataflows_restrict_uneven_mappings_too() -> None:
         assert result.energy_pj <= even.energy_pj * (1 + ROUNDING)
 
 
-def test_constraints_on_arrays_and_residence_restrict_uneven_mappings_too() -> None:
+def test_constraints_of_every_kind_restrict_uneven_mappings_too() -> None:
     kinds, better = set(), 0
-    for seed in range(130):
+    for seed in range(120):
         each = case(seed, 2 + seed % 2, 3)
         if each is None:
             continue
         layer, accelerator, table = each
         random = Random(seed)
-        asked = tuple(
-            x
-            for x in (restriction(random, layer, accelerator) for _ in range(8))
-            if not isinstance(x, TileLimit | Untiled)
-        )[:2]
-        if not asked:
-            continue
+        asked = tuple(restriction(random, layer, accelerator) for _ in range(random.choice([1, 2, 3])))
         with suppress(InputError):
             check_restrictions(asked, accelerator)
             kinds |= {type(x) for x in asked}
@@ -340,21 +334,48 @@ def test_constraints_on_arrays_and_residence_restrict_uneven_mappings_too() -> N
                 continue
             result = find_mapping(layer, accelerator, table, uneven=True, constraints=asked)
             assert result.energy_pj == pytest.approx(best, rel=ROUNDING), (seed, asked)
-            assert violations(constraints, layer, accelerator, result.mapping) == ()
+            assert violations(constraints, layer, accelerator, result.mapping, uneven=True) == ()
             better += best > find_mapping(layer, accelerator, table, uneven=True).energy_pj * (1 + ROUNDING)
-    assert kinds == {Residence, SpreadLimit, AxisDims, DimAxes}
+    assert kinds == {TileLimit, Untiled, Residence, SpreadLimit, AxisDims, DimAxes}
     assert better > 3
 
 
-def test_what_is_not_searched_is_refused() -> None:
-    layer, nouns = matmul(2, 2, 2), two_levels(8)
-    with pytest.raises(InputError, match="uneven mappings are searched for the least energy, not for latency"):
-        find_mapping(layer, *nouns, uneven=True, objective="latency")
-    for each in (Untiled("buffer", "M"), TileLimit("buffer", "M", 1, 1)):
-        with pytest.raises(
-            InputError, match="uneven mappings are searched without limits on tiles and loops: leave out"
-        ):
-            find_mapping(layer, *nouns, uneven=True, constraints=(each,))
+def test_marks_inside_an_array_that_hands_words_on_are_found() -> None:
+    # outputs stand right inside the array, inputs inside loops of the same memory
+    each = case(295, 3, 3)
+    assert each is not None
+    layer, accelerator, table = each
+    assert any(array.forwarding for array in accelerator.arrays)
+    asked = (TileLimit("m2", "R", 1, 1), Untiled("m0", "P"))
+    result = find_mapping(layer, accelerator, table, uneven=True, constraints=asked)
+    best = least_uneven(
+        layer, accelerator, table, bypass_choices(layer, accelerator), dataflow("unconstrained", asked)
+    )[0]
+    assert result.energy_pj == pytest.approx(best, rel=ROUNDING)
+    assert best < find_mapping(layer, accelerator, table, constraints=asked).energy_pj
+
+
+def test_a_limit_on_tiles_and_loops_binds_what_its_dim_touches() -> None:
+    layer, (accelerator, _) = matmul(2, 2, 2), two_levels(8)
+    names = {t.role: t.name for t in layer.tensors}
+    marks = {role: Storage("buffer", name) for role, name in names.items()}
+    outer = [Storage("dram", name) for name in names.values()]
+    # inputs know nothing of M: they stand outside its loop, weights and outputs inside, with one M each
+    nest = Mapping((*outer, marks["input"], Loop("M", 2), marks["weight"], marks["output"], Loop("N", 2), Loop("C", 2)))
+    assert problems(layer, accelerator, nest) == ()
+
+    def broken(asked: TileLimit | Untiled, uneven: bool) -> bool:
+        return bool(violations(dataflow("unconstrained", (asked,)), layer, accelerator, nest, uneven=uneven))
+
+    for asked in (TileLimit("buffer", "M", 1, 1), Untiled("dram", "C"), Untiled("dram", "M")):
+        assert not broken(asked, uneven=True)
+    # judged as one tile of the buffer, that of its first mark has both
+    assert broken(TileLimit("buffer", "M", 1, 1), uneven=False)
+    # the loop over M belongs to the buffer as soon as it is marked; but what it holds there has no M
+    assert broken(Untiled("buffer", "M"), uneven=False)
+    assert not broken(Untiled("buffer", "M"), uneven=True)
+    assert broken(Untiled("buffer", "C"), uneven=True)
+    assert broken(TileLimit("buffer", "N", 1, 1), uneven=True)
 
 
 def test_a_bound_too_high_is_noticed() -> None:
@@ -370,9 +391,9 @@ def test_a_bound_too_high_is_noticed() -> None:
             problem = Problem(
                 layer, accelerator, table, dataflow("unconstrained"), (), Lattice(layer, tuple(layer.dims.values()))
             )
-            tree = modules["search_uneven_tree"].UnevenTree(UnevenTables(Tables(problem)).filled)
+            tree = modules["search_uneven_tree"].UnevenTree(UnevenTables(Tables(problem)).searchable(0.0))
             tree.bounds(limit)
-            tree.find(1 << 40, float("inf"))
+            tree.find(1 << 40, float("inf"), 0)
             best = find_mapping(layer, accelerator, table, uneven=True).energy_pj
             wrong += tree.best_pj != pytest.approx(best, rel=ROUNDING)
         assert (wrong > 0) == (lie > 0)

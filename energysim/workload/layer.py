@@ -55,8 +55,8 @@ class Tensor:
 
     `density` is the share of non-zero elements (0..1]; `encoding` names how it is coded where it rests.
     `partial_bits` is the width of a partial sum (outputs only; 0 means the same as `bits`). `codebook`: how a weight
-    is shared (its centroids have `bits` per element), None where it is not. `dims` are those relevant to this tensor; all
-    others reuse it.
+    is shared (its centroids have `bits` per element), None where it is not. `dims` are those relevant to this tensor:
+    all others reuse it.
     """
 
     name: str

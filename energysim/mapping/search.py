@@ -302,11 +302,12 @@ class _Search:
                 yield found
             found = faster
 
-    def least_cycles(self, high: int) -> int:
-        """The fewest cycles of any mapping, by halving: from what every mapping takes to `high`, a known one's.
+    def least_cycles(self, known: _Found) -> _Found:
+        """A mapping of the fewest cycles of any, by halving: from what every mapping takes to those of a known one.
 
-        Partial tiles are tried after whole ones, from `high` downward: what none reaches is mostly the nearest.
+        Partial tiles are tried after whole ones, from the result downward: what none reaches is mostly the nearest.
         """
+        high = known.cycles
         accelerator, layer = self.accelerator, self.layer
         points = layer.points / accelerator.instances(accelerator.compute.name)
         least = low = ceil(points * min(tables.problem.cycles_per_step for tables in self.tables) * (1.0 - ROUNDING))
@@ -318,32 +319,35 @@ class _Search:
                 missed[middle], self.missed_pj = self.missed_pj, inf
                 low = middle + 1
             else:
-                high = found.cycles
+                known, high = found, found.cycles
             middle = (low + high) // 2
         step = 1
         while self.ragged and high > least and step:
             cap = max(least, high - step)
             found = self.least(cap, any_will_do=True)
             if found is not None:
-                high, step = found.cycles, 2 * step
+                known, high, step = found, found.cycles, 2 * step
                 continue
             missed[cap], self.missed_pj = self.missed_pj, inf
             step = 0 if cap == high - 1 else max(1, step // 4)
         # only what stands right below the result has to be proven impossible
         self.missed_pj = missed.get(high - 1, inf)
-        return high
+        return known
 
     def fastest(self) -> SearchResult:
         """The least latency, and at that the least energy."""
         slow = self.first(self.least(inf))
-        found = self.first(self.least(self.least_cycles(slow.cycles)))
-        return self.result(found, slow.open_pj, found.proven and self.missed_pj == inf)
+        fast = self.least_cycles(slow)
+        found = self.least(fast.cycles)
+        # out of time, what halving has found is not always found again
+        proven = found is not None and found.proven and self.missed_pj == inf
+        return self.result(found or fast, slow.open_pj, proven)
 
     def least_product(self) -> SearchResult:
         """The least product of energy and latency: it lies on the front, which is walked while it can still fall."""
         found: _Found | None = self.first(self.least(inf))
         slow = best = self.first(found)
-        fewest = self.least_cycles(slow.cycles)
+        fewest = self.least_cycles(slow).cycles
         proven = self.missed_pj == inf
         while found is not None:
             proven = proven and found.proven

@@ -1,7 +1,9 @@
 """The search against every mapping there is, against published optima, and in its manners."""
 
 from dataclasses import replace
+from math import inf
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -9,6 +11,7 @@ from energysim.costs.prices import energy_by_key
 from energysim.errors import InputError, NothingFitsError, UnknownNameError
 from energysim.hardware.accelerator import Accelerator, Compute, EnergyTable, Memory, Price
 from energysim.hardware.read import read_accelerator
+from energysim.mapping import search
 from energysim.mapping.counts import count
 from energysim.mapping.nest import problems
 from energysim.mapping.replay import replay
@@ -116,6 +119,23 @@ def test_a_time_budget_returns_a_mapping_and_a_bound_that_hold() -> None:
     for seconds in (0.0, -1.0, float("nan")):
         with pytest.raises(InputError, match="a time budget must be a number of seconds above 0"):
             find_mapping(layer, described.accelerator, described.table, time_budget_s=seconds)
+
+
+def test_what_halving_has_found_is_kept_when_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    described = read_accelerator("eyeriss")
+    layer = convolution("layer", m=16, c=8, p=8, q=8, r=3, s=3)
+    asked = layer, described.accelerator, described.table
+    whole = find_mapping(*asked, objective="latency")
+    real = search._Search.least
+
+    def late(self: search._Search, cap: float, **asked: Any) -> Any:
+        """Nothing is found again once the least latency is known."""
+        return real(self, cap, **asked) if asked.get("any_will_do") or cap == inf else None
+
+    monkeypatch.setattr(search._Search, "least", late)
+    short = find_mapping(*asked, objective="latency")
+    assert (short.latency_cycles, short.optimal) == (whole.latency_cycles, False)
+    assert problems(layer, described.accelerator, short.mapping) == ()
 
 
 def test_any_time_budget_keeps_the_bound_below_the_optimum() -> None:

@@ -154,6 +154,13 @@ def test_wrong_options(more: list[str], said: str, capsys: pytest.CaptureFixture
     assert said in capsys.readouterr().err
 
 
-def test_nothing_to_vary() -> None:
+@pytest.mark.parametrize("vary", [{}, {"pe.x": []}])
+def test_nothing_to_vary(vary: dict[str, list[float]]) -> None:
     with pytest.raises(InputError, match="nothing to vary"):
-        sweep(energysim.read_model("lenet_caffe5"), energysim.read_accelerator("eyeriss"), {})
+        sweep(energysim.read_model("lenet_caffe5"), energysim.read_accelerator("eyeriss"), vary)
+
+
+def test_values_may_be_one_text_or_number() -> None:
+    model, eyeriss = energysim.read_model("lenet_caffe5"), energysim.read_accelerator("eyeriss")
+    found = sweep(model, eyeriss, {"pe.x": "7,14", "clock_hz": 1e8})
+    assert [point.numbers for point in found.points] == [(7, 1e8), (14, 1e8)]

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -131,7 +131,7 @@ class Sweep:
 def sweep(
     model: LayerGraph,
     accelerator: DescribedAccelerator,
-    vary: Mapping[str, Sequence[Change | float | str]],
+    vary: Mapping[str, Sequence[Change | float | str] | float | str],
     *,
     dataflow: str = "unconstrained",
     constraints: Sequence[Restriction] = (),
@@ -150,7 +150,7 @@ def sweep(
     variant that is no sound accelerator; where nothing fits on a variant, its row says so.
     """
     graph = read_model(model, batch=batch, bits=bits)
-    changes = {path: tuple(_change(path, value) for value in values) for path, values in vary.items()}
+    changes = {path: tuple(_changes(path, values)) for path, values in vary.items()}
     every = list(variants(accelerator, changes))
     machines = [(each.described.accelerator, each.described.table) for each in every]
     layers = [as_run(layer, accelerator.accelerator) for layer in graph.layers]
@@ -185,8 +185,10 @@ def sweep(
     return Sweep(graph.name, accelerator.name, paths, tuple(points), objective, len(first), searches, graph.warnings)
 
 
-def _change(path: str, value: Change | float | str) -> Change:
-    return value if isinstance(value, Change) else parse_changes(f"{path}={value}")[1][0]
+def _changes(path: str, values: Sequence[Change | float | str] | float | str) -> Iterator[Change]:
+    """The changes of one path: numbers, factors, or texts of several with commas between."""
+    for value in [values] if isinstance(values, (str, int, float)) else values:
+        yield from (value,) if isinstance(value, Change) else parse_changes(f"{path}={value}")[1]
 
 
 def _on_every(

@@ -66,8 +66,8 @@ def variants(described: DescribedAccelerator, vary: Mapping[str, Sequence[Change
     Raises InputError for a path that leads to no number and for a variant that is no sound accelerator.
     """
     number = prod(len(changes) for changes in vary.values())
-    if not vary:
-        raise InputError("nothing to vary: give at least one path and its values")
+    if not number or not vary:
+        raise InputError("nothing to vary: give at least one path, and values for each")
     if number > MOST:
         raise InputError(f"{number:,} variants; a sweep takes {MOST:,} at most")
     base = parse(to_yaml(described), FILE)

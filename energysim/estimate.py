@@ -67,7 +67,7 @@ def estimate(
     NothingFitsError for a layer that no mapping fits on the accelerator.
     """
     graph = read_model(model, batch=batch, bits=bits)
-    warnings = (*graph.warnings, *_wide_operands(graph, accelerator), *_sharing_warnings(graph, accelerator))
+    warnings = warnings_of(graph, accelerator)
     graph = graph.with_layers({layer.name: as_run(layer, accelerator.accelerator) for layer in graph.layers})
     asked = named(dataflow, constraints).restrictions
     options = {
@@ -262,6 +262,11 @@ def _defaults(prices: Iterable[UsedPrice]) -> tuple[str, ...]:
         if price.tier == "default":
             found.setdefault(price.source, {})[f"{price.component}.{price.action}"] = None
     return tuple(f"default price: {', '.join(paid)} ({source or 'no source'})" for source, paid in found.items())
+
+
+def warnings_of(graph: LayerGraph, accelerator: DescribedAccelerator) -> tuple[str, ...]:
+    """What is to be known of a model on an accelerator before anything is mapped: a line each."""
+    return (*graph.warnings, *_wide_operands(graph, accelerator), *_sharing_warnings(graph, accelerator))
 
 
 def _sharing_warnings(graph: LayerGraph, accelerator: DescribedAccelerator) -> tuple[str, ...]:

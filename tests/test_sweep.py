@@ -12,9 +12,11 @@ import energysim
 from energysim.cli import main
 from energysim.errors import InputError
 from energysim.explore.front import unbeaten
-from energysim.explore.sweep import sweep
+from energysim.explore.sweep import Sweep, sweep
 from energysim.hardware.read import read_accelerator, to_yaml
 from energysim.hardware.vary import Change, parse_changes, variants
+from energysim.workload.graph import LayerGraph
+from energysim.workload.layer import convolution
 
 VARY = {"global_buffer.capacity_bits": ["x0.01", "x0.25", "x1"], "pe.x": [7, 14], "spad.energy.read.pj": ["x1", "x3"]}
 
@@ -45,7 +47,8 @@ def smaller(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
 
 
 def test_time_and_order() -> None:
-    model, eyeriss = energysim.read_model("lenet_caffe5"), energysim.read_accelerator("eyeriss")
+    layers = (convolution("one", m=8, c=4, p=8, q=8), convolution("two", m=4, c=8, p=8, q=1, r=3))
+    model, eyeriss = LayerGraph("small", layers), energysim.read_accelerator("eyeriss")
     found = sweep(model, eyeriss, {"pe.x": [2, 14], "clock_hz": ["x1", "x2"]}, objective="latency", jobs=2)
     slow = {point.numbers: point for point in found.points}
     clock = eyeriss.accelerator.clock_hz
@@ -53,9 +56,61 @@ def test_time_and_order() -> None:
     assert slow[14, clock].latency_s < slow[2, clock].latency_s
     assert next(found.points[i].numbers for i in found.order("latency")) == (14, 2 * clock)
     assert found.order("given") == [0, 1, 2, 3]
-    assert found.front <= set(range(4))
+    assert {found.points[i].numbers for i in found.front} == pareto(found)
     assert found == sweep(model, eyeriss, {"pe.x": [2, 14], "clock_hz": ["x1", "x2"]}, objective="latency")
     assert list(found.to_frame().columns) == list(found.rows()[0])
+
+
+def pareto(found: Sweep) -> set[tuple[float, ...]]:
+    """The numbers of the variants that no other beats, by looking at every pair."""
+    sizes = {point.numbers: (point.energy_pj, point.latency_s) for point in found.points}
+    return {
+        numbers
+        for numbers, (energy, time) in sizes.items()
+        if not any(e <= energy and t <= time and (e, t) != (energy, time) for e, t in sizes.values())
+    }
+
+
+DEFAULTS = """
+name: small
+source: test
+clock_hz: 1e9
+technology_nm: 22
+defaults: allowed
+idle_power: {watts: 0, source: "a test", tier: table}
+levels:
+  - memory: dram
+    capacity_bits: unlimited
+    keeps: [weight, input, output]
+    word_bits: 64
+    read_bits_per_cycle: 64
+    write_bits_per_cycle: 64
+  - memory: buffer
+    capacity_bits: CAPACITY
+    keeps: [weight, input, output]
+    word_bits: 64
+    read_bits_per_cycle: 64
+    write_bits_per_cycle: 64
+compute: {name: mac}
+"""
+
+
+def test_prices_left_to_defaults_follow_what_is_varied(tmp_path: Path) -> None:
+    # a larger memory costs more for an access: as if the file had been edited, not as if its price had been given
+    file = tmp_path / "small.yaml"
+    sizes = [1 << 17, 1 << 20, 1 << 23]
+    model, energies = energysim.read_model("lenet_caffe5", bits=8), []
+    for bits in sizes:
+        file.write_text(DEFAULTS.replace("CAPACITY", str(bits)))
+        energies.append(energysim.estimate(model, energysim.read_accelerator(file)).totals.energy_pj)
+    found = sweep(model, energysim.read_accelerator(file), {"buffer.capacity_bits": sizes})
+    assert [point.energy_pj for point in found.points] == pytest.approx(energies, rel=1e-9)
+    assert energies[2] > 1.1 * energies[1]
+    assert any(warning.startswith("default price: dram.read, dram.write, mac.mac") for warning in found.warnings)
+    # a price that is varied is one that is given
+    dear = sweep(model, energysim.read_accelerator(file), {"buffer.energy.read.pj": ["x1", "x2"]})
+    assert dear.points[0].energy_pj == pytest.approx(energies[2], rel=1e-9)
+    assert dear.points[1].energy_pj > energies[2]
 
 
 def test_partitions_keep_their_shares() -> None:

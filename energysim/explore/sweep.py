@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energysim import __version__
+from energysim.costs.least import least_energy_pj
 from energysim.errors import NothingFitsError, unknown
-from energysim.estimate import Progress
+from energysim.estimate import Progress, warnings_of
 from energysim.explore.front import unbeaten
 from energysim.hardware.accelerator import Accelerator, EnergyTable
 from energysim.hardware.read import DescribedAccelerator
 from energysim.hardware.vary import Change, parse_changes, variants
 from energysim.mapping.constraints import Restriction
+from energysim.mapping.search import is_optimal
 from energysim.mapping.search_many import spread_over
 from energysim.mapping.search_variants import find_on_variants
 from energysim.mapping.sharing import as_run
@@ -153,6 +155,8 @@ def sweep(
     changes = {path: tuple(_changes(path, values)) for path, values in vary.items()}
     every = list(variants(accelerator, changes))
     machines = [(each.described.accelerator, each.described.table) for each in every]
+    defaults = {f"{key[0]}.{key[1]}" for _, table in machines for key, p in table.prices.items() if p.tier == "default"}
+    warnings = (*warnings_of(graph, accelerator), *(f"default price: {', '.join(sorted(defaults))}",) * bool(defaults))
     layers = [as_run(layer, accelerator.accelerator) for layer in graph.layers]
     times = dict[Any, int]()
     first = dict[Any, Layer]()
@@ -182,7 +186,7 @@ def sweep(
         latency = cycles / each.described.accelerator.clock_hz
         points.append(SweptVariant(each.numbers, energy, latency, bound, unproven == 0.0))
     paths = tuple(vary)
-    return Sweep(graph.name, accelerator.name, paths, tuple(points), objective, len(first), searches, graph.warnings)
+    return Sweep(graph.name, accelerator.name, paths, tuple(points), objective, len(first), searches, warnings)
 
 
 def _changes(path: str, values: Sequence[Change | float | str] | float | str) -> Iterator[Change]:
@@ -201,6 +205,10 @@ def _on_every(
     made = 0
     for i, each in enumerate(found):
         if not isinstance(each, NothingFitsError):
-            costs[i] = each.energy_pj, each.lower_bound_pj, each.latency_cycles, not each.optimal
+            bound = (
+                each.lower_bound_pj if each.optimal else max(each.lower_bound_pj, least_energy_pj(layer, *variants[i]))
+            )
+            proven = each.optimal or (asked["objective"] == "energy" and is_optimal(each.energy_pj, bound))
+            costs[i] = each.energy_pj, min(bound, each.energy_pj), each.latency_cycles, not proven
             made += each.nodes > 0
     return costs, made, wrong

@@ -7,8 +7,11 @@ from itertools import product
 from math import isfinite, prod
 
 from energysim.errors import InputError, unknown
+from energysim.hardware.accelerator import Array, Memory
+from energysim.hardware.defaults import default_price
+from energysim.hardware.fields import REQUIRED_ACTIONS
 from energysim.hardware.read import DescribedAccelerator, parse_accelerator, to_yaml
-from energysim.yaml_nodes import Node, parse
+from energysim.yaml_nodes import Node, dump, parse
 
 MOST = 100_000
 """Variants of one sweep at most."""
@@ -62,7 +65,8 @@ def variants(described: DescribedAccelerator, vary: Mapping[str, Sequence[Change
     """Every combination of changes, the last path changing fastest; `vary`: path to what is put there.
 
     A path is a level's name and its fields (global_buffer.capacity_bits, spad.energy.read.pj; an axis of an array needs
-    its name only, pe.x), or begins with clock_hz, idle_power or compute. Partitions change with the memory they are of.
+    its name only, pe.x), or begins with clock_hz, idle_power or compute. Partitions change with the memory they are of,
+    and so do prices that the description leaves to defaults; prices that it gives stay, unless they are varied.
     Raises InputError for a path that leads to no number and for a variant that is no sound accelerator.
     """
     number = prod(len(changes) for changes in vary.values())
@@ -73,6 +77,7 @@ def variants(described: DescribedAccelerator, vary: Mapping[str, Sequence[Change
     base = parse(to_yaml(described), FILE)
     places = [_place(base, path) for path in vary]
     before = [_number(base, place, path) for place, path in zip(places, vary, strict=True)]
+    base = _with_defaults_left_out(base, described, places)
     for changes in product(*vary.values()):
         node, numbers = base, []
         for place, old, change in zip(places, before, changes, strict=True):
@@ -94,6 +99,23 @@ def variants(described: DescribedAccelerator, vary: Mapping[str, Sequence[Change
 
 
 Place = tuple[str | int, ...]
+
+
+def _with_defaults_left_out(base: Node, described: DescribedAccelerator, places: Sequence[Place]) -> Node:
+    """The description without the prices that came from defaults and are not varied: each variant has its own."""
+    accelerator, said = described.accelerator, base.plain()
+    if accelerator.technology_nm is None:
+        return base
+    where: list[Place] = [("levels", i) for i in range(len(accelerator.levels))]
+    for component, place in zip((*accelerator.levels, accelerator.compute), [*where, ("compute",)], strict=True):
+        kind = "memory" if isinstance(component, Memory) else "array" if isinstance(component, Array) else "compute"
+        fields = said[place[0]][place[1]] if len(place) > 1 else said[place[0]]
+        for action in REQUIRED_ACTIONS[kind]:
+            price = described.table.prices.get((component.name, action, "*"))
+            varied = any(each[: len(place) + 2] == (*place, "energy", action) for each in places)
+            if price is not None and not varied and price == default_price(accelerator, component, action):
+                del fields["energy"][action]
+    return parse(dump(said | {"defaults": "allowed"}), FILE)
 
 
 def _place(base: Node, path: str) -> Place:

@@ -53,9 +53,10 @@ def merging(layer: Layer, accelerator: Accelerator, constraints: Constraints) ->
     for each in constraints.restrictions:
         if not isinstance(each, (AxisDims, Residence)):
             apart |= {each.dim}
+    sliding = windows(layer)
     alike: dict[object, list[str]] = {}
     for d in DIMS:
-        if layer.dims[d] == 1 or d in apart or slides(layer, d):
+        if layer.dims[d] == 1 or d in apart or d in sliding:
             continue
         touched = tuple(d in tensor.dims for tensor in layer.tensors)
         alike.setdefault((touched, tuple(dims is None or d in dims for dims in axes)), []).append(d)
@@ -68,10 +69,10 @@ def merging(layer: Layer, accelerator: Accelerator, constraints: Constraints) ->
     return Merging(replace(layer, dims=sizes), layer, classes)
 
 
-def slides(layer: Layer, dim: str) -> bool:
-    """Whether a dim moves an index of some tensor together with another dim."""
-    ranks = (rank for tensor in layer.tensors for rank in tensor.ranks if dim in rank.dims)
-    return any(layer.dims[d] > 1 for rank in ranks for d in rank.dims if d != dim)
+def windows(layer: Layer) -> frozenset[str]:
+    """The dims that slide: each moves an index of some tensor together with another one."""
+    ranks = [[d for d in rank.dims if layer.dims[d] > 1] for tensor in layer.tensors for rank in tensor.ranks]
+    return frozenset(d for moving in ranks if len(moving) > 1 for d in moving)
 
 
-__all__ = ["Merging", "merging"]
+__all__ = ["Merging", "merging", "windows"]

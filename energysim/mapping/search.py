@@ -6,7 +6,7 @@ down by a named dataflow and by constraints of the user's own.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, inf
 from time import perf_counter
 
@@ -80,11 +80,12 @@ def find_mapping(
     time_budget_s: float | None = None,
     uneven: bool = False,
     partial: bool = True,
-    known: "SearchResult | None" = None,
+    known: Mapping | None = None,
 ) -> SearchResult:
     """The best mapping of a layer on an accelerator, within a dataflow and constraints, by energy, latency or product.
 
-    `known`: a legal mapping to better, as found under other sizes; the least energy is looked for below its own.
+    `known`: a mapping within the constraints to better, as found under other sizes: the least energy is looked for
+    below its own (MappingError where it is not legal here).
     `partial`: last tiles may be partial where a dim is hard to divide, or fills no axis and time counts (`tile_sizes`).
     `uneven`: tensors of one memory may be held at different depths of the nest.
     `limits` say how much work the proof may take. Deterministic, unless `time_budget_s` (seconds, above 0) ends the
@@ -101,7 +102,7 @@ def find_mapping(
         return search.fastest()
     if objective == "edp":
         return search.least_product()
-    found = search.first(search.least(inf, known=known))
+    found = search.first(search.least(inf, known=search.counted(known, 0.0) if known else None))
     return search.result(found, found.open_pj, found.proven)
 
 
@@ -208,7 +209,7 @@ class _Search:
         return found
 
     def least(
-        self, cap_cycles: float, *, any_will_do: bool = False, whole: bool = False, known: SearchResult | None = None
+        self, cap_cycles: float, *, any_will_do: bool = False, whole: bool = False, known: _Found | None = None
     ) -> _Found | None:
         """The mapping of least energy (or just any) of at most so many cycles; None when none was found.
 
@@ -222,8 +223,7 @@ class _Search:
         if any(tables.unsure for tables in self.tables):
             open_pj = 0.0
         if winner is None and known is not None:
-            energy = known.energy_pj
-            return _Found(energy, min(energy, open_pj), known.mapping, known.counts, known.latency_cycles)
+            return replace(known, open_pj=min(known.energy_pj, open_pj))
         if winner is None:
             self.missed_pj = min(self.missed_pj, open_pj)
             return None
@@ -231,6 +231,10 @@ class _Search:
         mapping = tables.mapping(tree.best_tile, tree.best_space, tree.best_order)
         if self.merging and tables.problem.layer is self.merging.layer:
             mapping = self.merging.split(mapping)
+        return self.counted(mapping, open_pj)
+
+    def counted(self, mapping: Mapping, open_pj: float) -> _Found:
+        """A mapping with its counts and costs, and the bound of what is unseen; MappingError when it is not legal."""
         counts = count(self.layer, self.accelerator, mapping)
         cycles = latency(self.layer, self.accelerator, mapping, counts).cycles
         energy = energy_pj(self.layer, self.accelerator, self.table, mapping, counts)

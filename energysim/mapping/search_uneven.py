@@ -10,15 +10,16 @@ from math import inf
 from time import perf_counter
 from typing import Any
 
-from energysim.costs.latency import latency, preload_cycles
+from energysim.costs.latency import preload_cycles
 from energysim.mapping.constraints import TileLimit, Untiled
-from energysim.mapping.counts import Counts, count
-from energysim.mapping.search import OUT_OF_TIME, SearchResult, _Found, _Search, energy_pj
+from energysim.mapping.counts import Counts
+from energysim.mapping.merging import windows
+from energysim.mapping.search import OUT_OF_TIME, _Found, _Search
 from energysim.mapping.search_space import Lattice
 from energysim.mapping.search_uneven_tables import UnevenTables
 from energysim.mapping.search_uneven_tree import UnevenTree
 from energysim.mapping.sharing import preload
-from energysim.workload.layer import DIMS, Layer
+from energysim.workload.layer import DIMS
 
 NODES_PER_ROW = 4
 """Nodes here that are worth one of `Limits`: most are bounds of rows, not their exact prices."""
@@ -48,20 +49,20 @@ class UnevenSearch(_Search):
         return [UnevenTables(each, asked) for each in tables]
 
     def least(
-        self, cap_cycles: float, *, any_will_do: bool = False, whole: bool = False, known: SearchResult | None = None
+        self, cap_cycles: float, *, any_will_do: bool = False, whole: bool = False, known: _Found | None = None
     ) -> _Found | None:
         """The uneven mapping of least energy (or just any) of at most so many cycles; None when none was found.
 
         Never more than the best even one that the search finds.
         """
         if known is not None:
-            self.known.append(_Found(known.energy_pj, 0.0, known.mapping, known.counts, known.latency_cycles))
+            self.known.append(known)
         missed, self.missed_pj = self.missed_pj, inf
         found = super().least(cap_cycles, any_will_do=any_will_do, whole=whole)
         open_pj = self.missed_pj
         if found is not None:
             # with sliding windows or partial tiles not every even mapping has its like among those looked at
-            open_pj = found.open_pj if slides(self.layer) or self.ragged or not self.uneven else inf
+            open_pj = found.open_pj if windows(self.layer) or self.ragged or not self.uneven else inf
         self.missed_pj = missed
         before = [each for each in self.known if each.cycles <= cap_cycles]
         best = min((*before, *([found] if found else [])), key=lambda each: each.energy_pj, default=None)
@@ -71,7 +72,7 @@ class UnevenSearch(_Search):
         if best is None:
             self.missed_pj = min(missed, open_pj)
             return None
-        best = _Found(best.energy_pj, min(best.energy_pj, open_pj), best.mapping, best.counts, best.cycles)
+        best = replace(best, open_pj=min(best.energy_pj, open_pj))
         self.known.append(best)
         return best
 
@@ -105,10 +106,7 @@ class UnevenSearch(_Search):
             return None, open_pj
         tree, tables = best
         mapping = tables.mapping(tree.best_tile, tree.best_space, tree.best_order, tree.best_where)
-        counts = count(self.layer, self.accelerator, mapping)
-        energy = energy_pj(self.layer, self.accelerator, self.table, mapping, counts)
-        cycles = latency(self.layer, self.accelerator, mapping, counts).cycles
-        return _Found(energy, min(energy, open_pj), mapping, counts, cycles), open_pj
+        return self.counted(mapping, open_pj), open_pj
 
 
 def _started(tables: UnevenTables, cap_cycles: float, limit_pj: float) -> tuple[float, UnevenTree]:
@@ -121,9 +119,4 @@ def _started(tables: UnevenTables, cap_cycles: float, limit_pj: float) -> tuple[
     return max(found, key=lambda each: each[0])
 
 
-def slides(layer: Layer) -> bool:
-    """Whether a tensor of a layer is touched through a sliding window: an index that two dims move."""
-    return any(sum(layer.dims[d] > 1 for d in rank.dims) > 1 for t in layer.tensors for rank in t.ranks)
-
-
-__all__ = ["UnevenSearch", "slides"]
+__all__ = ["UnevenSearch"]

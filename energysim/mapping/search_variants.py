@@ -16,7 +16,7 @@ from energysim.errors import NothingFitsError
 from energysim.hardware.accelerator import Accelerator, Array, EnergyTable, Memory
 from energysim.mapping.constraints import Restriction
 from energysim.mapping.dataflows import dataflow as named
-from energysim.mapping.nest import held_bits
+from energysim.mapping.nest import Mapping, held_bits
 from energysim.mapping.search import ROUNDING, Limits, SearchResult, find_mapping, is_optimal
 from energysim.workload.layer import Layer
 
@@ -114,15 +114,15 @@ class _Known:
             return float(cycles), energy
         return (energy * cycles if self.objective == "edp" else energy), 0.0
 
-    def fitting(self, i: int) -> SearchResult | None:
-        """The best result so far that fits a variant."""
-        return self.results[self.best[i]] if self.best[i] >= 0 else None
+    def fitting(self, i: int) -> Mapping | None:
+        """The best mapping so far that fits a variant."""
+        return self.results[self.best[i]].mapping if self.best[i] >= 0 else None
 
     def inherited(self, i: int) -> SearchResult | None:
         """The result of a variant where larger ones have proven that nothing betters one that fits; else None."""
-        known = self.fitting(i)
-        if known is None or (self.best_value[i] > self.least_value[i] * (1.0 + ROUNDING)).any():
+        if self.best[i] < 0 or (self.best_value[i] > self.least_value[i] * (1.0 + ROUNDING)).any():
             return None
+        known: SearchResult = self.results[self.best[i]]
         bound = min(known.energy_pj, float(self.least_pj[i]))
         return replace(known, lower_bound_pj=bound, optimal=True, candidates=0, nodes=0, seconds=0.0, cut_short=False)
 

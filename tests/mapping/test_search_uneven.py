@@ -21,13 +21,13 @@ from energysim.mapping.constraints import (
     violations,
 )
 from energysim.mapping.dataflows import dataflow
+from energysim.mapping.merging import windows
 from energysim.mapping.nest import Loop, Mapping, Storage, problems
 from energysim.mapping.replay import replay
 from energysim.mapping.search import Limits, SearchResult, find_mapping
 from energysim.mapping.search_problem import Problem
 from energysim.mapping.search_space import Lattice, divisors, primes
 from energysim.mapping.search_tables import Tables
-from energysim.mapping.search_uneven import slides
 from energysim.mapping.search_uneven_tables import UnevenTables
 from energysim.workload.layer import Layer, convolution
 from tests.mapping.brute import all_costs, bypass_choices
@@ -189,7 +189,7 @@ def brute_seeds(window: bool, memories: int, most: int, start: int, number: int)
     found, seed = [], start
     while len(found) < number:
         each = case(seed, memories, most)
-        if each is not None and slides(each[0]) == window:
+        if each is not None and bool(windows(each[0])) == window:
             found.append(seed)
         seed += 1
     return found

@@ -13,7 +13,7 @@ from energysim.hardware.read import read_accelerator
 from energysim.mapping import search_variants
 from energysim.mapping.counts import count
 from energysim.mapping.nest import problems
-from energysim.mapping.search import OBJECTIVES, SearchResult, find_mapping
+from energysim.mapping.search import OBJECTIVES, Limits, SearchResult, find_mapping
 from energysim.mapping.search_variants import find_on_variants
 from energysim.workload.layer import Layer, convolution
 from tests.mapping.cases import random_case
@@ -93,6 +93,30 @@ def test_many_more_have_it() -> None:
         check(layer, grid(accelerator, table), OBJECTIVES[seed % 3])
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_uneven_mappings_too(seed: int) -> None:
+    layer, accelerator, table = random_case(seed, 30)
+    check(layer, grid(accelerator, table), "energy", uneven=True)
+
+
+def test_what_is_not_proven_is_not_handed_on_as_proven() -> None:
+    layer = convolution("layer", m=64, c=32, p=14, q=14, r=3, s=3)
+    eyeriss = read_accelerator("eyeriss")
+    variants = [(resized(eyeriss.accelerator, 1, more), eyeriss.table) for more in (-9, -6, -3, 0)]
+    whole = find_on_variants(layer, variants)
+    short = find_on_variants(layer, variants, limits=Limits(nodes=1))
+    unproven = 0
+    for best, found in zip(whole, short, strict=True):
+        assert isinstance(best, SearchResult)
+        assert isinstance(found, SearchResult)
+        assert best.optimal
+        assert found.lower_bound_pj <= best.energy_pj * (1 + CLOSE)
+        assert best.energy_pj <= found.energy_pj * (1 + CLOSE)
+        assert found.optimal is False or found.energy_pj == pytest.approx(best.energy_pj, rel=CLOSE)
+        unproven += not found.optimal
+    assert unproven
+
+
 def test_axes_that_a_dataflow_fills_are_not_mere_sizes() -> None:
     # rows of the kernel must fill an axis as far as it goes: on a wider axis other mappings are left
     eyeriss = read_accelerator("eyeriss")
@@ -169,7 +193,7 @@ def test_a_known_mapping_is_bettered_or_given_back() -> None:
     best = find_mapping(layer, eyeriss.accelerator, eyeriss.table)
     worse = find_mapping(layer, eyeriss.accelerator, eyeriss.table, dataflow="input_stationary")
     assert worse.energy_pj > best.energy_pj
-    again = find_mapping(layer, eyeriss.accelerator, eyeriss.table, known=best)
+    again = find_mapping(layer, eyeriss.accelerator, eyeriss.table, known=best.mapping)
     assert (again.mapping, again.optimal, again.energy_pj) == (best.mapping, True, best.energy_pj)
-    bettered = find_mapping(layer, eyeriss.accelerator, eyeriss.table, known=worse)
+    bettered = find_mapping(layer, eyeriss.accelerator, eyeriss.table, known=worse.mapping)
     assert (bettered.optimal, bettered.energy_pj) == (True, best.energy_pj)

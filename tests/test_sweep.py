@@ -47,7 +47,7 @@ def smaller(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
 
 
 def test_time_and_order() -> None:
-    layers = (convolution("one", m=8, c=4, p=8, q=8), convolution("two", m=4, c=8, p=8, q=1, r=3))
+    layers = (convolution("one", m=32, c=32, p=8, q=8), convolution("two", m=4, c=8, p=8, q=1, r=3))
     model, eyeriss = LayerGraph("small", layers), energysim.read_accelerator("eyeriss")
     found = sweep(model, eyeriss, {"pe.x": [2, 14], "clock_hz": ["x1", "x2"]}, objective="latency", jobs=2)
     slow = {point.numbers: point for point in found.points}
